@@ -1,0 +1,141 @@
+/*
+ * What the supervisor tells each kind of process at its start, as a sealed
+ * memfd (FD_SETTINGS): only what that process needs.  The structs are plain;
+ * _pack writes them with codec.h, _unpack reads and checks them.  The text and
+ * block pointers of an unpacked struct point into the caller's buffer.
+ */
+#ifndef IPC_SETTINGS_H
+#define IPC_SETTINGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ipc/codec.h"
+#include "ipc/conn.h"
+
+#define SETTINGS_MAX (4u << 20)
+#define SETTINGS_CERTS_MAX 64
+#define SETTINGS_NETS_MAX 32
+#define SETTINGS_NAMES_MAX 16
+
+/* How a missing layer is taken: policies and confine_optional decide. */
+enum layer_need {
+	NEED_OFF,      /* the policy says so; loud */
+	NEED_OPTIONAL, /* tried and reported */
+	NEED_REQUIRED  /* no start without it */
+};
+
+/* Layers that a process enters after its exec, by itself (confine/late.h). */
+struct late_plan {
+	uint8_t landlock; /* enum layer_need */
+	uint8_t landlock_min_abi;
+	uint8_t landlock_unix_dir; /* ABI 9 and later: "/" may be connected to */
+	uint8_t mdwe;
+	uint8_t seccomp;
+};
+
+enum ssl_mode {
+	SSL_NO,
+	SSL_YES,
+	SSL_REQUIRED
+};
+
+enum worker_model {
+	MODEL_FORK,  /* service_count = 1, worker_spawn = fork */
+	MODEL_EXEC,  /* service_count = 1, worker_spawn = exec */
+	MODEL_POOLED /* service_count = 0 or > 1 */
+};
+
+struct cert_settings {
+	char name[256];     /* server name (may begin with "*."), empty: default */
+	uint16_t key;       /* index of its key in the signer */
+	const uint8_t *pem; /* certificate chain, leaf first */
+	size_t pem_len;
+};
+
+struct worker_settings {
+	char hostname[256];
+	char greeting[256];
+	char imap_capability[1024]; /* empty: default; leading '+': added to it */
+	char imap_id_send[512];     /* ready for "* ID (...)": quoted pairs, or empty for NIL */
+	uint8_t imap_literal_minus;
+	uint8_t ssl;                /* enum ssl_mode */
+	uint8_t disable_plaintext_auth;
+	uint8_t ssl_prefer_server_ciphers;
+	uint16_t ssl_min_version;   /* 0x0303 TLS 1.2, 0x0304 TLS 1.3 */
+	char ssl_cipher_list[1024];
+	char ssl_cipher_suites[512];
+	char ssl_curve_list[256];
+	uint32_t login_timeout_ms;
+	uint32_t sign_timeout_ms;
+	uint32_t arena_bytes;       /* OpenSSL's arena: for each connection in fork and exec */
+	uint8_t debug;
+	struct late_plan template_plan, exec_plan, pool_plan;
+	uint16_t ncerts;
+	struct cert_settings certs[SETTINGS_CERTS_MAX];
+};
+
+struct service_settings {
+	uint8_t enabled;
+	uint8_t model; /* enum worker_model */
+	uint32_t service_count;
+	uint32_t client_limit;
+	uint32_t process_limit;
+	uint32_t process_min_avail;
+	uint64_t vsz_limit; /* bytes */
+	uint32_t idle_kill_ms;
+	uint32_t template_max_uses;
+	uint32_t template_max_age_ms;
+};
+
+struct launcher_settings {
+	struct service_settings service[SERVICE__MAX];
+	uint16_t nnets;
+	struct conn_net nets[SETTINGS_NETS_MAX]; /* login_trusted_networks */
+	uint8_t ssl;               /* enum ssl_mode */
+	uint32_t login_timeout_ms; /* a worker that is not logged in after it, plus a grace, dies */
+	uint32_t stop_grace_ms;    /* from CONN_STOP to SIGKILL */
+	uint8_t debug;
+	struct late_plan plan;
+};
+
+struct auth_settings {
+	char hostname[256];
+	char auth_socket[108];                 /* name in the socket directory */
+	char login_socket[SERVICE__MAX][108];  /* the same, for imap, pop3 */
+	char anvil_socket[108];                /* empty: no mail_max_userip_connections */
+	char log_format[256];                  /* login_log_format_elements */
+	uint32_t mail_max_userip_connections;
+	uint32_t auth_max_attempts;
+	uint32_t auth_timeout_ms;
+	uint32_t handoff_timeout_ms;
+	uint8_t ssl; /* enum ssl_mode */
+	uint8_t disable_plaintext_auth;
+	uint8_t auth_verbose;
+	uint8_t debug;
+	struct late_plan plan;
+};
+
+struct keys_settings {
+	uint16_t nkeys; /* that many KEY messages follow */
+	uint32_t sign_limit; /* signatures for one connection */
+	uint32_t arena_bytes;
+	uint8_t memory; /* enum layer_need: memfd_secret required, optional, off */
+	uint8_t debug;
+	struct late_plan plan;
+};
+
+void worker_settings_pack(struct wr *w, const struct worker_settings *s);
+bool worker_settings_unpack(struct rd *r, struct worker_settings *s);
+void launcher_settings_pack(struct wr *w, const struct launcher_settings *s);
+bool launcher_settings_unpack(struct rd *r, struct launcher_settings *s);
+void auth_settings_pack(struct wr *w, const struct auth_settings *s);
+bool auth_settings_unpack(struct rd *r, struct auth_settings *s);
+void keys_settings_pack(struct wr *w, const struct keys_settings *s);
+bool keys_settings_unpack(struct rd *r, struct keys_settings *s);
+
+/* Read a whole settings memfd into buf (at most cap) and close it; -1 on error. */
+long settings_read(int fd, uint8_t *buf, size_t cap);
+
+#endif

@@ -24,6 +24,7 @@ enum fixed_fd {
 	FD_WORKER_SETTINGS = 11,
 	FD_WORKER_FILTERS = 12,
 	FD_WORKER_IMAGE = 13,
+	FD_WORKER_LOG = 14, /* becomes a worker's FD_LOG: its lines are not the launcher's */
 	/* the key signer only: nothing more; keys come by message */
 
 	FD_FIRST_FREE = 16 /* descriptors that come later start here or above */

@@ -1,0 +1,314 @@
+#include "login/tls.h"
+
+#include <errno.h>
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "common/log.h"
+#include "common/str.h"
+#include "login/remotekey.h"
+#include "login/warmup.h"
+
+#define DEFAULT_GROUPS "X25519:P-256:P-384"
+#define DEFAULT_CIPHERS "ECDHE+AESGCM:ECDHE+CHACHA20"
+
+struct name_ctx {
+	const char *name; /* "": the default; "*.example.test": one label */
+	SSL_CTX *ctx;
+};
+
+static struct name_ctx contexts[SETTINGS_CERTS_MAX];
+static unsigned int ncontexts;
+static const unsigned char *alpn_name;
+static unsigned char alpn_len;
+static char why[512];
+
+const char *
+tls_error(void)
+{
+	return why;
+}
+
+static bool
+fail(const char *what, const char *detail)
+{
+	unsigned long e = ERR_get_error();
+	const char *reason = e != 0 ? ERR_reason_error_string(e) : NULL;
+
+	snprintf(why, sizeof(why), "%s%s%s%s%s", what, detail[0] != '\0' ? ": " : "", detail,
+	    reason != NULL ? ": " : "", reason != NULL ? reason : "");
+	ERR_clear_error();
+	return false;
+}
+
+/* Host names compare without case; a wildcard stands for one whole label. */
+static bool
+name_matches(const char *pattern, const char *name)
+{
+	const char *dot;
+
+	if (strncmp(pattern, "*.", 2) != 0)
+		return strcasecmp(pattern, name) == 0;
+	dot = strchr(name, '.');
+	return dot != NULL && dot != name && strcasecmp(pattern + 1, dot) == 0;
+}
+
+static SSL_CTX *
+ctx_for(const char *name)
+{
+	for (unsigned int pass = 0; pass < 2; pass++)
+		for (unsigned int i = 0; i < ncontexts; i++)
+			if ((contexts[i].name[0] == '*') == (pass == 1) &&
+			    contexts[i].name[0] != '\0' && name_matches(contexts[i].name, name))
+				return contexts[i].ctx;
+	return NULL;
+}
+
+static int
+on_server_name(SSL *ssl, int *alert, void *arg)
+{
+	const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+	SSL_CTX *ctx = name != NULL ? ctx_for(name) : NULL;
+
+	(void)alert;
+	(void)arg;
+	/* An unknown name gets the default certificate: the client judges. */
+	if (ctx != NULL && SSL_set_SSL_CTX(ssl, ctx) == NULL)
+		return SSL_TLSEXT_ERR_ALERT_FATAL;
+	return SSL_TLSEXT_ERR_OK;
+}
+
+/* A client that offers ALPN without our protocol is talking to somebody else
+ * (ALPACA): fatal no_application_protocol.  One that offers none is served. */
+static int
+on_alpn(SSL *ssl, const unsigned char **out, unsigned char *outlen, const unsigned char *in,
+    unsigned int inlen, void *arg)
+{
+	(void)ssl;
+	(void)arg;
+	for (unsigned int i = 0; i < inlen && in[i] < inlen - i; i += 1u + in[i]) {
+		if (in[i] == alpn_len && memcmp(in + i + 1, alpn_name, alpn_len) == 0) {
+			*out = in + i + 1;
+			*outlen = alpn_len;
+			return SSL_TLSEXT_ERR_OK;
+		}
+	}
+	return SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
+/*
+ * Keep only ECDHE with AEAD.  Anything else could not work here: the signer
+ * has no RSA decryption, and CBC draws a random IV for each record, for which
+ * the policy after login has no system call.
+ */
+static bool
+set_ciphers(SSL_CTX *ctx, const char *list)
+{
+	STACK_OF(SSL_CIPHER) *all;
+	char kept[4096] = "";
+	size_t n = 0;
+
+	if (SSL_CTX_set_cipher_list(ctx, list) != 1)
+		return fail("ssl_cipher_list", list);
+	all = SSL_CTX_get_ciphers(ctx);
+	for (int i = 0; i < sk_SSL_CIPHER_num(all); i++) {
+		const SSL_CIPHER *c = sk_SSL_CIPHER_value(all, i);
+		const char *name = SSL_CIPHER_get_name(c);
+
+		if (!SSL_CIPHER_is_aead(c) || SSL_CIPHER_get_kx_nid(c) != NID_kx_ecdhe)
+			continue;
+		if (n + strlen(name) + 2 > sizeof(kept))
+			break;
+		n += (size_t)snprintf(kept + n, sizeof(kept) - n, "%s%s", n > 0 ? ":" : "", name);
+	}
+	if (n == 0)
+		return fail("ssl_cipher_list has no ECDHE suite with AES-GCM or ChaCha20", list);
+	return SSL_CTX_set_cipher_list(ctx, kept) == 1 || fail("ssl_cipher_list", kept);
+}
+
+static SSL_CTX *
+new_ctx(const struct worker_settings *set)
+{
+	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+	const char *groups = set->ssl_curve_list[0] != '\0' ? set->ssl_curve_list : DEFAULT_GROUPS;
+	const char *list = set->ssl_cipher_list[0] != '\0' ? set->ssl_cipher_list : DEFAULT_CIPHERS;
+
+	if (ctx == NULL) {
+		fail("cannot make a TLS context", "");
+		return NULL;
+	}
+	SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
+	    SSL_OP_CLEANSE_PLAINTEXT);
+	if (set->ssl_prefer_server_ciphers)
+		SSL_CTX_set_options(ctx, SSL_OP_CIPHER_SERVER_PREFERENCE);
+	SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	SSL_CTX_set_num_tickets(ctx, 0);
+	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+	SSL_CTX_set_read_ahead(ctx, 1); /* header and body of a record in one read */
+	SSL_CTX_set_tlsext_servername_callback(ctx, on_server_name);
+	SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
+	if (SSL_CTX_set_min_proto_version(ctx, set->ssl_min_version) != 1)
+		fail("ssl_min_protocol", "");
+	else if (SSL_CTX_set1_groups_list(ctx, groups) != 1)
+		fail("ssl_curve_list", groups);
+	else if (set->ssl_cipher_suites[0] != '\0' &&
+	    SSL_CTX_set_ciphersuites(ctx, set->ssl_cipher_suites) != 1)
+		fail("ssl_cipher_suites", set->ssl_cipher_suites);
+	else if (set_ciphers(ctx, list))
+		return ctx;
+	SSL_CTX_free(ctx);
+	return NULL;
+}
+
+/* Add the chain in c to ctx, with a key that lives in the signer. */
+static bool
+add_cert(SSL_CTX *ctx, const struct cert_settings *c)
+{
+	BIO *bio = BIO_new_mem_buf(c->pem, (int)c->pem_len);
+	X509 *leaf = bio != NULL ? PEM_read_bio_X509_AUX(bio, NULL, NULL, NULL) : NULL;
+	STACK_OF(X509) *chain = sk_X509_new_null();
+	EVP_PKEY *key = NULL;
+	X509 *ca;
+	bool good = false;
+
+	if (leaf == NULL || chain == NULL) {
+		fail("cannot read the certificate", c->name);
+		goto out;
+	}
+	while ((ca = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL)
+		if (sk_X509_push(chain, ca) == 0)
+			X509_free(ca);
+	ERR_clear_error(); /* the end of the PEM blocks is reported as an error */
+	key = remotekey_new(X509_get0_pubkey(leaf), c->key);
+	if (key == NULL)
+		fail("cannot use the certificate's key", c->name);
+	else if (SSL_CTX_use_cert_and_key(ctx, leaf, key, chain, 1) != 1)
+		fail("cannot use the certificate", c->name);
+	else
+		good = true;
+out:
+	EVP_PKEY_free(key);
+	sk_X509_pop_free(chain, X509_free);
+	X509_free(leaf);
+	BIO_free(bio);
+	return good;
+}
+
+static bool
+add_certs(const struct worker_settings *set)
+{
+	for (unsigned int i = 0; i < set->ncerts; i++) {
+		const struct cert_settings *c = &set->certs[i];
+		unsigned int j = 0;
+
+		while (j < ncontexts && strcasecmp(contexts[j].name, c->name) != 0)
+			j++;
+		if (j == ncontexts) {
+			contexts[j].name = c->name;
+			contexts[j].ctx = new_ctx(set);
+			if (contexts[j].ctx == NULL)
+				return false;
+			ncontexts++;
+		}
+		if (!add_cert(contexts[j].ctx, c))
+			return false;
+	}
+	return true;
+}
+
+static SSL_CTX *
+default_ctx(void)
+{
+	for (unsigned int i = 0; i < ncontexts; i++)
+		if (contexts[i].name[0] == '\0')
+			return contexts[i].ctx;
+	return ncontexts > 0 ? contexts[0].ctx : NULL;
+}
+
+bool
+tls_init(const struct worker_settings *set, enum service service, bool thorough)
+{
+	if (set->ssl == SSL_NO || set->ncerts == 0)
+		return true;
+	alpn_name = (const unsigned char *)service_name(service);
+	alpn_len = (unsigned char)strlen(service_name(service));
+	if (OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ATEXIT |
+	    OPENSSL_INIT_LOAD_SSL_STRINGS | OPENSSL_INIT_LOAD_CRYPTO_STRINGS, NULL) != 1)
+		return fail("OpenSSL does not start", "");
+	if (!remotekey_init())
+		return fail("cannot register the key signer's provider", "");
+	if (!add_certs(set))
+		return false;
+	for (unsigned int i = 0; i < ncontexts; i++)
+		if (!warmup_context(contexts[i].ctx, thorough, why, sizeof(why)))
+			return false;
+	return true;
+}
+
+bool
+tls_available(void)
+{
+	return ncontexts > 0;
+}
+
+SSL *
+tls_new(int fd)
+{
+	SSL *ssl = SSL_new(default_ctx());
+
+	if (ssl == NULL)
+		return NULL;
+	if (SSL_set_fd(ssl, fd) != 1) {
+		SSL_free(ssl);
+		return NULL;
+	}
+	SSL_set_accept_state(ssl);
+	return ssl;
+}
+
+void
+tls_describe(const SSL *ssl, char *dst, size_t cap)
+{
+	const SSL_CIPHER *c = SSL_get_current_cipher(ssl);
+	int alg = 0, bits = c != NULL ? SSL_CIPHER_get_bits(c, &alg) : 0;
+
+	snprintf(dst, cap, "%s with cipher %s (%d/%d bits)", SSL_get_version(ssl),
+	    c != NULL ? SSL_CIPHER_get_name(c) : "none", bits, alg);
+}
+
+void
+tls_server_name(const SSL *ssl, char *dst, size_t cap)
+{
+	const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+	size_t n = 0;
+
+	for (; name != NULL && *name != '\0' && n + 1 < cap; name++) {
+		bool good = (*name >= 'a' && *name <= 'z') || (*name >= 'A' && *name <= 'Z') ||
+		    (*name >= '0' && *name <= '9') || *name == '-' || *name == '.' || *name == '_';
+
+		dst[n++] = good ? *name : '?';
+	}
+	dst[n] = '\0';
+}
+
+void
+tls_failure(const SSL *ssl, int ret, char *dst, size_t cap)
+{
+	int saved = errno, err = SSL_get_error(ssl, ret);
+	unsigned long e = ERR_peek_last_error();
+	const char *reason = e != 0 ? ERR_reason_error_string(e) : NULL;
+
+	if (reason != NULL && ERR_GET_REASON(e) == SSL_R_UNEXPECTED_EOF_WHILE_READING)
+		reason = NULL;
+	if (reason != NULL)
+		snprintf(dst, cap, "%s", reason);
+	else if (err == SSL_ERROR_SYSCALL && saved != 0 && e == 0)
+		snprintf(dst, cap, "%s", errno_name(saved));
+	else
+		snprintf(dst, cap, "Connection closed");
+	ERR_clear_error();
+}

@@ -1,0 +1,225 @@
+#include "supervisor/commands.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "confine/confine.h"
+#include "confine/layers.h"
+#include "supervisor/helper.h"
+#include "supervisor/plan.h"
+
+#define SIGNER_MS 10000
+
+static void
+print_diag(const struct diag *d)
+{
+	char text[1200];
+
+	diag_format(d, text, sizeof(text));
+	fprintf(stderr, "gatehouse: %s\n", text);
+}
+
+/* -c and the flags of a command; false: usage was printed. */
+static bool
+options(int argc, char **argv, const char *allowed, const char **file, bool *n)
+{
+	int c;
+
+	optind = 1;
+	*file = DEFAULT_CONFIG;
+	while ((c = getopt(argc, argv, allowed)) != -1) {
+		if (c == 'c')
+			*file = optarg;
+		else if (c == 'n')
+			*n = true;
+		else
+			break;
+	}
+	if (c == -1 && optind == argc)
+		return true;
+	fprintf(stderr, "usage: gatehouse %s %s[-c FILE]\n", argv[0],
+	    strchr(allowed, 'n') != NULL ? "[-n] " : "");
+	return false;
+}
+
+int
+config_main(int argc, char **argv)
+{
+	struct config *c = calloc(1, sizeof(*c));
+	struct diag d = {0};
+	const char *file;
+	bool changed_only = false;
+	int status = EX_OK;
+
+	if (c == NULL)
+		return EX_OSERR;
+	if (!options(argc, argv, "c:n", &file, &changed_only)) {
+		free(c);
+		return EX_USAGE;
+	}
+	config_defaults(c);
+	plan_build_tree(c);
+	if (config_load(c, file, stderr, &d) == -1) {
+		print_diag(&d);
+		status = EX_CONFIG;
+	} else {
+		config_dump(c, changed_only, stdout);
+	}
+	free(c);
+	return status;
+}
+
+/* ---- check ---------------------------------------------------------------- */
+
+static bool
+key_answer(const struct plan *p, struct msgin *m)
+{
+	const struct plan_key *k;
+	char type[64], error[512];
+	uint8_t status = rd_u8(&m->r);
+	const uint8_t *spki;
+	size_t len;
+	bool fits;
+
+	rd_str(&m->r, type, sizeof(type));
+	spki = rd_block(&m->r, PLAN_SPKI_MAX, &len);
+	rd_str(&m->r, error, sizeof(error));
+	if (!msg_end(m) || m->id >= p->nkeys)
+		return false;
+	k = &p->keys[m->id];
+	fits = len == k->spki_len && memcmp(spki, k->spki, len) == 0;
+	if (status != 0)
+		printf("key       %s: %s\n", k->path, error);
+	else if (!fits)
+		printf("key       %s: does not belong to %s\n", k->path, k->cert);
+	else
+		printf("key       %s: %s, fits %s\n", k->path, type, k->cert);
+	return status == 0 && fits;
+}
+
+/* Hello, then an answer for each key. */
+static bool
+talk_to_signer(struct helper *h, const struct plan *p)
+{
+	static uint8_t buf[MSG_MAX];
+	struct pollfd pfd = {.fd = h->control_fd, .events = POLLIN};
+	unsigned int answers = 0;
+	struct layer_report late;
+	struct hello hello;
+	char text[1000];
+	struct msgout out;
+	struct msgin m;
+	bool good = true;
+
+	if (poll(&pfd, 1, SIGNER_MS) != 1 ||
+	    msg_recv(h->control_fd, R_SUPERVISOR, R_KEYS, &m, buf) != 1 ||
+	    !hello_get(&m, R_KEYS, &hello) ||
+	    layer_report_unpack(&late, hello.layers, hello.layers_len) == -1)
+		return false;
+	layer_report_merge(&h->layers, &late);
+	layer_report_text(&h->layers, text, sizeof(text));
+	printf("layers    %s\n", text);
+	hello_put(&out, R_SUPERVISOR, NULL, 0);
+	helper_tell(h, &out);
+	for (unsigned int i = 0; i < p->nkeys; i++) {
+		msg_begin(&out, MSG_KEY, i);
+		wr_str(&out.w, p->keys[i].path);
+		msg_add_fd(&out, p->keys[i].fd);
+		helper_tell(h, &out);
+	}
+	while (answers < p->nkeys && poll(&pfd, 1, SIGNER_MS) == 1) {
+		if (msg_recv(h->control_fd, R_SUPERVISOR, R_KEYS, &m, buf) != 1)
+			return false;
+		good = m.type == MSG_KEY_INFO && key_answer(p, &m) && good;
+		answers++;
+	}
+	msg_begin(&out, MSG_STOP, 0);
+	helper_tell(h, &out);
+	return good && answers == p->nkeys;
+}
+
+/* The real signer, behind its real walls, judges the real keys. */
+static bool
+try_signer(const struct plan *p)
+{
+	struct helper h = {.role = R_KEYS, .control_fd = -1, .log.fd = -1, .worker_log.fd = -1};
+	struct diag d = {0};
+	bool good;
+
+	if (helper_start(&h, p, &d) == -1) {
+		print_diag(&d);
+		return false;
+	}
+	good = talk_to_signer(&h, p);
+	kill(h.pid, SIGKILL);
+	waitpid(h.pid, NULL, 0);
+	helper_close(&h);
+	if (!good)
+		printf("signer    did not come up with good keys\n");
+	return good;
+}
+
+static void
+print_kernel(void)
+{
+	struct layer_report rep = {0};
+
+	confine_probe(&rep);
+	printf("kernel    Landlock ABI %u\n", rep.landlock_abi);
+	for (int l = 0; l < LAYER__MAX; l++) {
+		if (rep.state[l] == LAYER_NOT_ASKED)
+			continue;
+		printf("kernel    %-24s %s%s%s\n", layer_name((enum layer)l),
+		    layer_state_name((enum layer_state)rep.state[l]),
+		    rep.err[l] != 0 ? ": " : "", rep.err[l] != 0 ? strerror(rep.err[l]) : "");
+	}
+}
+
+static void
+print_policies(const struct plan *p)
+{
+	for (int i = 0; i < POL__MAX; i++) {
+		const struct policy *pol = &p->policies.policy[i];
+		unsigned int allowed = 0;
+
+		for (unsigned int r = 0; r < pol->nrules; r++)
+			allowed += pol->rules[r].action == PACT_ALLOW;
+		printf("policy    %-12s %s  %u system calls%s\n",
+		    policy_file_name((enum policy_id)i), p->policies.fingerprint[i], allowed,
+		    pol->seccomp == NEED_OFF ? "  SECCOMP OFF" : "");
+	}
+}
+
+int
+check_main(int argc, char **argv)
+{
+	struct diag d = {0};
+	const char *file;
+	struct plan *p;
+	bool unused, good;
+
+	if (!options(argc, argv, "c:", &file, &unused))
+		return EX_USAGE;
+	p = plan_load(file, stderr, &d);
+	if (p == NULL) {
+		print_diag(&d);
+		return EX_CONFIG;
+	}
+	printf("config    %s: %u listeners\n", file, p->conf.nlisteners);
+	print_kernel();
+	print_policies(p);
+	fflush(stdout);
+	good = try_signer(p);
+	printf("%s\n", good ? "gatehouse would start" : "gatehouse would not start");
+	plan_free(p);
+	return good ? EX_OK : EX_CONFIG;
+}

@@ -1,0 +1,28 @@
+/*
+ * base_dir: the lock that keeps a second supervisor away, and the list of helpers
+ * that outlive a supervisor which died (design 5), so that the next one can end
+ * them before it takes over their ports.
+ */
+#ifndef SUPERVISOR_RUNDIR_H
+#define SUPERVISOR_RUNDIR_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "common/diag.h"
+
+/* Make base_dir if it is missing, lock base_dir/gatehouse.pid, write our pid.
+ * -1 and d: another one is running (its pid is named), or no right. */
+int rundir_lock(const char *base_dir, struct diag *d);
+
+/* Kill what an earlier supervisor left running, and wait until it is gone.
+ * Processes are recognised by pid and start time.  Returns how many. */
+int rundir_end_orphans(void);
+
+/* The helpers that run now, for a successor. */
+void rundir_list(const pid_t *pids, unsigned int n);
+
+/* A clean end: remove the files. */
+void rundir_unlock(void);
+
+#endif

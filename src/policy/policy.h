@@ -62,6 +62,7 @@ enum policy_cmp {
 #define POLICY_RULES_MAX 160
 #define POLICY_FDS_MAX 24
 #define POLICY_LIMITS_MAX 16
+#define POLICY_SOURCES_MAX 5 /* the file itself and what it includes */
 
 struct policy_cond {
 	uint8_t arg;          /* 0..5 */
@@ -69,6 +70,7 @@ struct policy_cond {
 	enum policy_cmp cmp;
 	uint64_t mask;
 	uint64_t values[POLICY_VALUES_MAX];
+	uint64_t last[POLICY_VALUES_MAX]; /* of PCMP_IN: the range values[i]..last[i] */
 	unsigned int nvalues;
 };
 
@@ -81,6 +83,7 @@ struct policy_rule {
 	unsigned int nconds;
 	char why[160];
 	unsigned int line, column;
+	unsigned int source;  /* index into policy.source: which file it stands in */
 };
 
 struct policy_fd {
@@ -95,8 +98,11 @@ struct policy_limit {
 	uint64_t value;
 };
 
+/* About half a megabyte: static or malloc'ed, never on the stack. */
 struct policy {
 	char file[256];
+	char source[POLICY_SOURCES_MAX][256]; /* 0: file */
+	unsigned int nsources;
 	char name[32];
 	unsigned int version;
 	char about[200];
@@ -180,6 +186,7 @@ enum policy_id {
 	POL_KEY_SIGNER,
 	POL__MAX
 };
+/* Some megabytes: static or malloc'ed, never on the stack. */
 struct policy_set {
 	struct policy policy[POL__MAX];
 	struct policy_bpf whole[POL__MAX]; /* n == 0 where seccomp is off */
@@ -190,7 +197,7 @@ struct policy_set {
 const char *policy_file_name(enum policy_id id); /* "auth-client" */
 int policy_set_load(struct policy_set *s, const char *dir, const char *site_dir,
     bool allow_widen, struct diag *d);
-void policy_set_free(struct policy_set *s);
+void policy_set_free(struct policy_set *s); /* a zeroed or failed one may be freed too */
 
 /* Account name to enum, layer words: for error messages and listings. */
 const char *policy_ns_name(enum policy_ns ns);

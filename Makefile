@@ -118,7 +118,7 @@ $(B)/unit/$(1): tests/unit/$(1).c $(call unit_tag,tests/unit/$(1).c,SRC) $(B)/ob
 	@mkdir -p $$(@D)
 	$$(if $$(Q),@echo "  TEST  $(1)")
 	$$(Q)$$(CC) $$(BASE) -MF $$@.d -Wno-missing-prototypes -Itests/lib $$(CPPFLAGS) $$(CFLAGS) -pie $$(SANL) \
-	  -o $$@ $$(filter %.c %.o,$$^) -lcmocka $(call unit_tag,tests/unit/$(1).c,LIBS)
+	  -o $$@ tests/unit/$(1).c $(call unit_tag,tests/unit/$(1).c,SRC) $(B)/obj/build_id.o -lcmocka $(call unit_tag,tests/unit/$(1).c,LIBS)
 endef
 $(foreach t,$(UNIT_SRC),$(eval $(call unit,$(basename $(notdir $(t))))))
 unit: $(UNIT)

@@ -103,9 +103,9 @@ check_fds(const struct policy *p, struct diag *d)
 
 /* Distinct calls that are let through, and those of them without any condition. */
 void
-policy_count(const struct policy *p, unsigned int *allowed, unsigned int *free_calls)
+policy_count(const struct policy *p, unsigned int *allowed, unsigned int *unpinned)
 {
-	*allowed = *free_calls = 0;
+	*allowed = *unpinned = 0;
 	for (unsigned int i = 0; i < p->nrules; i++) {
 		const struct policy_rule *r = &p->rules[i];
 		bool again = false;
@@ -116,7 +116,7 @@ policy_count(const struct policy *p, unsigned int *allowed, unsigned int *free_c
 			again = p->rules[j].action != PACT_ERRNO &&
 			    strcmp(p->rules[j].call, r->call) == 0;
 		*allowed += !again;
-		*free_calls += r->nconds == 0;
+		*unpinned += r->nconds == 0;
 	}
 }
 

@@ -106,7 +106,6 @@ bool rule_matches(const struct policy_rule *r, const uint64_t args[POLICY_ARGS])
 /* ---- check.c: what parse.c cannot see statement by statement ---- */
 int policy_check(const struct policy *p, struct diag *d);
 const char *rule_file(const struct policy *p, const struct policy_rule *r);
-void policy_count(const struct policy *p, unsigned int *allowed, unsigned int *free_calls);
 
 /* ---- parse_rule.c ---- */
 struct parser {
@@ -118,6 +117,8 @@ struct parser {
 	unsigned int source;
 	bool included;
 	unsigned int *seen; /* line at which each once-only statement stood, 0: not yet */
+	char *record;       /* not NULL: tokens that are passed are added here, */
+	size_t record_cap;  /* cut at its capacity */
 };
 int parse_next(struct parser *ps);
 int parse_error(struct parser *ps, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

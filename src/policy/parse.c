@@ -11,9 +11,24 @@
 
 static int parse_text(struct parser *ps);
 
+/* Words with blanks between them, but none inside of {a, b} and a|b. */
+static void
+record_token(struct parser *ps)
+{
+	size_t len = strlen(ps->record);
+	bool tight = strcmp(ps->t.text, ",") == 0 || strcmp(ps->t.text, "}") == 0 ||
+	    strcmp(ps->t.text, "|") == 0 ||
+	    (len > 0 && (ps->record[len - 1] == '{' || ps->record[len - 1] == '|'));
+
+	snprintf(ps->record + len, ps->record_cap - len, "%s%s", len == 0 || tight ? "" : " ",
+	    ps->t.text);
+}
+
 int
 parse_next(struct parser *ps)
 {
+	if (ps->record != NULL)
+		record_token(ps);
 	return lex_next(&ps->lx, &ps->t, ps->d);
 }
 
@@ -218,22 +233,28 @@ st_identity(struct parser *ps)
 	return parse_next(ps);
 }
 
+/* caps none | NAME... [no-user-namespace NAME...]  [required|optional] */
 static int
 st_caps(struct parser *ps)
 {
+	uint64_t *set = &ps->p->caps, cap = 0;
+
 	if (parse_is(ps, TOK_WORD, "none")) {
 		if (parse_next(ps) == -1)
 			return -1;
 		return maybe_need(ps, &ps->p->caps_need);
 	}
 	do {
-		uint64_t cap = 0;
-
+		if (set == &ps->p->caps && parse_is(ps, TOK_WORD, "no-user-namespace")) {
+			set = &ps->p->caps_no_userns;
+			if (parse_next(ps) == -1)
+				return -1;
+		}
 		if (take_of(ps, "capability that a policy can keep", policy_cap_words, &cap) == -1)
 			return -1;
-		if ((ps->p->caps & (UINT64_C(1) << cap)) != 0)
+		if (((ps->p->caps | ps->p->caps_no_userns) & UINT64_C(1) << cap) != 0)
 			return parse_error(ps, "the capability before %s is named twice", found(ps));
-		ps->p->caps |= UINT64_C(1) << cap;
+		*set |= UINT64_C(1) << cap;
 	} while (ps->t.kind == TOK_WORD && word_find(policy_need_words, ps->t.text) == NULL);
 	return maybe_need(ps, &ps->p->caps_need);
 }

@@ -323,9 +323,16 @@ parse_rule(struct parser *ps, enum policy_action action)
 	r->column = ps->t.column;
 	if (take_call(ps, r) == -1)
 		return -1;
-	while (ps->t.kind == TOK_WORD && strcmp(ps->t.text, "why") != 0)
-		if (take_cond(ps, r) == -1)
+	while (ps->t.kind == TOK_WORD && strcmp(ps->t.text, "why") != 0) {
+		int rv;
+
+		ps->record = r->text;
+		ps->record_cap = sizeof(r->text);
+		rv = take_cond(ps, r);
+		ps->record = NULL;
+		if (rv == -1)
 			return -1;
+	}
 	if (!parse_is(ps, TOK_WORD, "why")) {
 		parse_error(ps, "%s: this rule has no reason", r->call);
 		diag_hint(ps->d, "end it with: why \"what needs this call\"");

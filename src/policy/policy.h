@@ -81,6 +81,7 @@ struct policy_rule {
 	char call[32];
 	struct policy_cond conds[POLICY_ARGS];
 	unsigned int nconds;
+	char text[256];       /* the conditions as they are written, for people */
 	char why[160];
 	unsigned int line, column;
 	unsigned int source;  /* index into policy.source: which file it stands in */
@@ -113,6 +114,7 @@ struct policy {
 	uint32_t uid_number, gid_number;
 	bool groups_none;
 	uint64_t caps;        /* bit set of what stays; 0: none */
+	uint64_t caps_no_userns; /* what stays besides where no user namespace can be made */
 	enum layer_need caps_need;
 	enum layer_need ns[PNS__MAX];
 	enum policy_root root;
@@ -162,6 +164,9 @@ int policy_compile(const struct policy *p, enum policy_arch arch, struct policy_
 int policy_compile_diff(const struct policy *from, const struct policy *to,
     enum policy_arch arch, struct policy_bpf *out, struct diag *d);
 void policy_bpf_free(struct policy_bpf *b);
+
+/* Distinct calls that are let through, and those of them that have no condition. */
+void policy_count(const struct policy *p, unsigned int *allowed, unsigned int *unpinned);
 
 /* -1 with d if `inner` allows anything that `outer`, whose filter it inherits, denies. */
 int policy_check_chain(const struct policy *outer, const struct policy *inner, struct diag *d);

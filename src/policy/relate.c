@@ -133,7 +133,8 @@ narrower_identity(const struct policy *base, const struct policy *site, struct d
 		return wider(site, d, "identity", "");
 	if (base->groups_none && !site->groups_none)
 		return wider(site, d, "groups", "");
-	if ((site->caps & ~base->caps) != 0 || site->caps_need < base->caps_need)
+	if ((site->caps & ~base->caps) != 0 ||
+	    (site->caps_no_userns & ~(base->caps | base->caps_no_userns)) != 0 || site->caps_need < base->caps_need)
 		return wider(site, d, "caps", "");
 	if (strcmp(base->follows, site->follows) != 0 || strcmp(base->within, site->within) != 0 ||
 	    strcmp(base->name, site->name) != 0)

@@ -82,6 +82,8 @@ void call_args_text(const char *call, char *dst, size_t cap);
 const char *call_nearest(const char *name);
 /* The descriptor rights that a call uses: 'r', 'w', or 0. */
 char call_fd_right(const char *call);
+/* The name of a number; false if nobody knows it. */
+bool call_name_of(int nr, enum policy_arch arch, char *dst, size_t cap);
 /* Number in the table for calls that libseccomp may not know, else -1. */
 int call_fixed_number(const char *name);
 

@@ -22,15 +22,22 @@ word_char(char c)
 	return isalnum((unsigned char)c) || (c != '\0' && strchr("_-.@/+", c) != NULL);
 }
 
-/* True if the line at s begins with a blank and says something. */
+/* True if the line at s begins with a blank and says something; indented lines
+ * that hold only a comment, or nothing, may come before it. */
 static bool
 continues(const char *s, const char *end)
 {
-	if (s == end || (*s != ' ' && *s != '\t'))
-		return false;
-	while (s < end && (*s == ' ' || *s == '\t' || *s == '\r'))
-		s++;
-	return s < end && *s != '\n' && *s != '#';
+	while (s < end && (*s == ' ' || *s == '\t')) {
+		while (s < end && (*s == ' ' || *s == '\t' || *s == '\r'))
+			s++;
+		if (s < end && *s != '\n' && *s != '#')
+			return true;
+		while (s < end && *s != '\n')
+			s++;
+		if (s < end)
+			s++;
+	}
+	return false;
 }
 
 static void

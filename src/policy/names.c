@@ -77,10 +77,20 @@ distance(const char *a, const char *b)
 	return row[lb];
 }
 
+/* Two neighbouring letters have changed places: the commonest slip. */
+static bool
+swapped(const char *a, const char *b)
+{
+	while (*a != '\0' && *a == *b)
+		a++, b++; /* as far as they agree */
+	return a[0] != '\0' && a[1] != '\0' && b[0] == a[1] && b[1] == a[0] && strcmp(a + 2, b + 2) == 0;
+}
+
 const char *
 word_nearer(const char *best, const char *candidate, const char *name, unsigned int *dist)
 {
-	unsigned int n = distance(candidate, name), len = (unsigned int)strlen(name);
+	unsigned int n = swapped(candidate, name) ? 1 : distance(candidate, name);
+	unsigned int len = (unsigned int)strlen(name);
 
 	if (n > (len < 5 ? 1u : len / 3) || n >= *dist)
 		return best;

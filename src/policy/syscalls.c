@@ -1,6 +1,7 @@
 #include <limits.h>
 #include <seccomp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/str.h"
@@ -258,6 +259,23 @@ call_numbers(const char *name, int *x86_64, int *aarch64)
 	if (*aarch64 < 0)
 		*aarch64 = -1;
 	return *x86_64 >= 0 || *aarch64 >= 0;
+}
+
+bool
+call_name_of(int nr, enum policy_arch arch, char *dst, size_t cap)
+{
+	char *name;
+
+	for (size_t i = 0; i < NCALLS; i++)
+		if (calls[i].fixed != 0 && calls[i].fixed == nr)
+			return str_copy(dst, cap, calls[i].name);
+	name = seccomp_syscall_resolve_num_arch(
+	    arch == PARCH_X86_64 ? SCMP_ARCH_X86_64 : SCMP_ARCH_AARCH64, nr);
+	if (name == NULL)
+		return false;
+	str_copy(dst, cap, name);
+	free(name);
+	return true;
 }
 
 static enum arg_type

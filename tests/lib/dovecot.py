@@ -6,6 +6,7 @@ without a passwd entry gets one in a mount namespace of Dovecot's own, because
 Dovecot wants names where gatehouse takes numbers.
 """
 
+import ctypes
 import os
 import pwd
 import shutil
@@ -123,6 +124,12 @@ class DovecotError(Exception):
     pass
 
 
+def die_with_parent():
+    """For preexec_fn: TERM when the thread that started us ends, however it does."""
+    PR_SET_PDEATHSIG = 1
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+
+
 def deadline(seconds):
     return time.monotonic() + seconds
 
@@ -134,15 +141,16 @@ class Dovecot:
     penalty         keep Dovecot's waiting penalty for wrong passwords
     imap_port       also open Dovecot's own imap-login there (0: no)
     extra           more configuration text
+    base            where its directory is made: short, and everybody may enter it
     """
 
     def __init__(self, users=None, process_limit=2048, mechanisms="plain login scram-sha-256",
                  failure_delay="0 secs", penalty=False, extra="", imap_port=0,
-                 address="127.0.0.1", name="gatehouse"):
+                 address="127.0.0.1", name="gatehouse", base="/tmp"):
         self.users = dict(users or {"alice": "wonderland"})
         self.root = os.geteuid() == 0
         self.uid, self.gid = os.geteuid(), os.getegid()
-        self.dir = tempfile.mkdtemp(prefix="gh-", dir="/tmp")
+        self.dir = tempfile.mkdtemp(prefix="gh-", dir=base)
         os.chmod(self.dir, 0o755)
         self.sock = os.path.join(self.dir, "sock")
         self.conf = os.path.join(self.dir, "dovecot.conf")
@@ -248,7 +256,8 @@ class Dovecot:
         env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": self.dir}
         self.err = open(os.path.join(self.dir, "dovecot.err"), "ab")
         self.child = subprocess.Popen(self._command(), stdin=subprocess.DEVNULL, stdout=self.err,
-                                      stderr=self.err, env=env, start_new_session=True)
+                                      stderr=self.err, env=env, start_new_session=True,
+                                      preexec_fn=die_with_parent)
         self.process = Process(self.child.pid)
         end = deadline(seconds)
         while not self.answers():

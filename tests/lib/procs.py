@@ -182,8 +182,8 @@ def confinement(p):
     return ", ".join(words)
 
 
-def tree_lines(top):
-    """'pid name, what confines it', indented, for the process and all below."""
+def tree_lines(top, confined=True):
+    """'pid name: what confines it', indented, for the process and all below."""
     out = []
 
     def walk(p, depth):
@@ -191,7 +191,8 @@ def tree_lines(top):
         name = os.path.basename(argv[0]) if argv and argv[0] else p.comm()
         if name.startswith("gatehouse-login"):
             name = " ".join([name] + argv[1:3])
-        out.append(f"{p.pid:>8} {'  ' * depth}{name}: {confinement(p)}")
+        what = f": {confinement(p)}" if confined else f" (uid {p.uid()})"
+        out.append(f"{p.pid:>8} {'  ' * depth}{name}{what}")
         for c in p.children():
             walk(c, depth + 1)
 

@@ -1,0 +1,508 @@
+#include "auth/conn.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+#include "auth/sockdir.h"
+#include "common/log.h"
+#include "common/str.h"
+
+#define RETRY_MS 5000 /* for a new auth server to greet us */
+
+static struct msgout out;
+static struct auth_cmd cmd;
+
+/* ---- the end of a request ------------------------------------------------- */
+
+static void
+creds_wipe(struct conn *c)
+{
+	if (c->creds.len > 0)
+		explicit_bzero(c->creds.data, sizeof(c->creds.data));
+	c->creds.held = false;
+	c->creds.len = 0;
+}
+
+/* The auth server no longer has to do with it. */
+static void
+unbind(struct conn *c, bool cancel)
+{
+	struct server *s = c->server;
+
+	c->server = NULL;
+	if (s == NULL)
+		return;
+	if (cancel)
+		server_cancel(s, c->auth_id);
+	server_unuse(s);
+}
+
+void
+request_settle(struct conn *c, bool cancel)
+{
+	unbind(c, cancel);
+	creds_wipe(c);
+	timer_clear(&c->timer);
+	loop_close(&c->aux);
+	explicit_bzero(c->buf, c->buf_len);
+	c->buf_len = 0;
+	c->retry_result = 0;
+	if (c->state != CS_OVER)
+		c->state = CS_IDLE;
+}
+
+void
+request_forget(struct conn *c)
+{
+	enum conn_state was = c->state;
+
+	request_settle(c, was == CS_AUTH || was == CS_CLIENT || was == CS_LIMIT || was == CS_GRANTED ||
+	    was == CS_HANDOFF);
+	if (c->dead) /* only the end reads it: what was going on */
+		c->state = was;
+}
+
+bool
+request_was_last(const struct conn *c)
+{
+	return c->attempts >= conns_settings()->auth_max_attempts;
+}
+
+void
+request_fail(struct conn *c, const struct auth_failure *f)
+{
+	c->outcome = f->outcome;
+	connlog_failed(c, f->outcome);
+	if (c->retry_result != 0) {
+		/* The client's answer is the mail process's, or the lack of it. */
+		handoff_failed(c, c->retry_result);
+		return;
+	}
+	request_settle(c, false);
+	msg_begin(&out, MSG_AUTH_FAIL, c->request);
+	wr_u8(&out.w, (uint8_t)f->fail);
+	wr_str(&out.w, f->text);
+	conn_send(c, &out);
+	if (f->fail == DLG_FAIL_LIMIT)
+		c->state = CS_OVER;
+	else if (request_was_last(c))
+		conn_say_bye(c, DLG_BYE_ATTEMPTS);
+}
+
+void
+request_temp_fail(struct conn *c, enum auth_outcome outcome)
+{
+	struct auth_failure f;
+
+	answer_temp(conns_settings()->hostname, time(NULL), outcome, &f);
+	request_fail(c, &f);
+}
+
+static void
+refuse(struct conn *c, enum dlg_fail fail, enum auth_outcome outcome)
+{
+	struct auth_failure f = {.fail = fail, .outcome = outcome};
+
+	request_fail(c, &f);
+}
+
+/* ---- the beginning -------------------------------------------------------- */
+
+/* Who may ask what: decided here, whatever the worker's dialog thinks (the auth
+ * server enforces none of it, gotcha 9).  True: refused. */
+static bool
+forbidden(struct conn *c, const char *name)
+{
+	const struct auth_settings *set = conns_settings();
+	const struct dlg_mech *m = server_mech(name);
+	bool secured = c->tls || (c->info.flags & CONN_SECURED) != 0;
+
+	if (!c->tls && (set->ssl == SSL_REQUIRED || (c->info.flags & CONN_TLS_IMPLICIT) != 0)) {
+		refuse(c, DLG_FAIL_SSL_REQUIRED, OUT_PLAINTEXT);
+		return true;
+	}
+	/* APOP is the one private mechanism that a client may mean. */
+	if (m == NULL || ((m->flags & DLG_MECH_PRIVATE) != 0 &&
+	    (strcmp(m->name, "APOP") != 0 || c->apop[0] == '\0'))) {
+		refuse(c, DLG_FAIL_MECH, OUT_MECH);
+		return true;
+	}
+	if ((m->flags & DLG_MECH_PLAINTEXT) != 0 && !secured && set->disable_plaintext_auth) {
+		refuse(c, DLG_FAIL_PLAINTEXT, OUT_PLAINTEXT);
+		return true;
+	}
+	c->mech = *m;
+	return false;
+}
+
+/* The response of APOP begins with the challenge; another connection's, or one
+ * of an auth connection that is gone, is no use and not passed on. */
+static bool
+apop_fits(const struct conn *c, const uint8_t *data, size_t len)
+{
+	size_t n = strlen(c->apop) + 1;
+	const struct server *s = server_current();
+
+	return s != NULL && s->serial == c->apop_serial && len > n && memcmp(data, c->apop, n) == 0;
+}
+
+static void
+ip_fields(const struct conn *c)
+{
+	char ip[INET6_ADDRSTRLEN], port[8];
+
+	authcmd_field(&cmd, "lip", conn_addr_text(&c->info.local, ip));
+	authcmd_field(&cmd, "rip", conn_addr_text(&c->info.remote, ip));
+	snprintf(port, sizeof(port), "%u", c->info.local.port);
+	authcmd_field(&cmd, "lport", port);
+	snprintf(port, sizeof(port), "%u", c->info.remote.port);
+	authcmd_field(&cmd, "rport", port);
+}
+
+/* AUTH on server s; false: it did not go out. */
+static bool
+submit(struct conn *c, struct server *s, const uint8_t *data, size_t len)
+{
+	bool sent;
+
+	authcmd_begin(&cmd, "AUTH");
+	authcmd_number(&cmd, conn_new_auth_id(c));
+	authcmd_word(&cmd, c->mech.name);
+	authcmd_field(&cmd, "service", service_name(c->info.service));
+	if (c->tls)
+		authcmd_field(&cmd, "secured", "tls");
+	else if ((c->info.flags & CONN_SECURED) != 0)
+		authcmd_field(&cmd, "secured", NULL);
+	authcmd_field(&cmd, "session", c->info.session);
+	ip_fields(c);
+	if (c->local_name[0] != '\0')
+		authcmd_field(&cmd, "local_name", c->local_name);
+	if (c->has_ir)
+		authcmd_resp(&cmd, data, len);
+	sent = authcmd_end(&cmd) && server_send(s, &cmd);
+	authcmd_wipe(&cmd);
+	if (!sent)
+		return false;
+	c->server = s;
+	server_use(s);
+	c->state = CS_AUTH;
+	c->waited = false;
+	timer_set(&c->timer, conns_settings()->auth_timeout_ms);
+	return true;
+}
+
+static void
+keep(struct conn *c, const uint8_t *data, size_t len)
+{
+	creds_wipe(c);
+	if (len > CREDS_MAX)
+		return;
+	if (len > 0)
+		memcpy(c->creds.data, data, len);
+	c->creds.len = len;
+	c->creds.held = true;
+}
+
+void
+request_start(struct conn *c, const char *mech, bool has_ir, const uint8_t *data, size_t len)
+{
+	struct server *s = server_current();
+
+	if (c->attempts++ == 0)
+		c->first_auth_ms = loop_now();
+	c->aborted = false;
+	c->outcome = OUT_NONE;
+	c->retry_result = 0;
+	str_copy(c->mech.name, sizeof(c->mech.name), "");
+	c->user[0] = c->original_user[0] = c->auth_user[0] = c->socket[0] = '\0';
+	if (forbidden(c, mech))
+		return;
+	c->has_ir = has_ir;
+	c->said = has_ir;
+	c->may_repeat = true;
+	if (strcmp(c->mech.name, "APOP") == 0) {
+		if (!apop_fits(c, data, len)) {
+			request_temp_fail(c, OUT_COMM);
+			return;
+		}
+		c->may_repeat = false; /* its challenge is bound to this auth connection */
+	}
+	if (c->may_repeat)
+		keep(c, data, len);
+	if (s != NULL) {
+		if (!submit(c, s, data, len))
+			request_temp_fail(c, OUT_COMM);
+		return;
+	}
+	if (!c->creds.held) {
+		request_temp_fail(c, OUT_COMM);
+		return;
+	}
+	c->state = CS_QUEUED;
+	c->waited = false;
+	timer_set(&c->timer, conns_settings()->auth_timeout_ms);
+}
+
+void
+request_continue(struct conn *c, const uint8_t *data, size_t len)
+{
+	bool sent;
+
+	if (c->server == NULL) { /* it went away while the client was thinking */
+		request_temp_fail(c, OUT_COMM);
+		return;
+	}
+	/* The answer to an empty challenge is what could have been the initial
+	 * response (RFC 4422 3): then it can be said again in one piece. */
+	if (c->may_repeat)
+		keep(c, data, len);
+	c->said++;
+	authcmd_begin(&cmd, "CONT");
+	authcmd_number(&cmd, c->auth_id);
+	authcmd_base64(&cmd, data, len);
+	sent = authcmd_end(&cmd) && server_send(c->server, &cmd);
+	authcmd_wipe(&cmd);
+	if (!sent) {
+		unbind(c, true);
+		request_temp_fail(c, OUT_COMM);
+		return;
+	}
+	c->state = CS_AUTH;
+	c->waited = false;
+	timer_set(&c->timer, conns_settings()->auth_timeout_ms);
+}
+
+/* ---- answers -------------------------------------------------------------- */
+
+static void
+on_cont(struct conn *c, struct auth_line *l)
+{
+	static uint8_t raw[DLG_SASL_RAW_MAX];
+	long n = base64_decode(raw, sizeof(raw), l->p, (size_t)(l->end - l->p));
+
+	if (n < 0 || c->retry_result != 0) { /* a retry is one message, or none */
+		if (n < 0)
+			log_errx("auth server: challenge is no base64 or too long");
+		unbind(c, true);
+		request_temp_fail(c, OUT_TEMP);
+		return;
+	}
+	/* Only an empty challenge, before anything was said, leaves the exchange one
+	 * client message long. */
+	creds_wipe(c);
+	c->may_repeat = c->may_repeat && c->said == 0 && n == 0;
+	timer_clear(&c->timer);
+	c->state = CS_CLIENT;
+	msg_begin(&out, MSG_AUTH_CHALLENGE, c->request);
+	wr_block(&out.w, raw, (size_t)n);
+	conn_send(c, &out);
+}
+
+static void
+on_fail(struct conn *c, const struct auth_answer *a)
+{
+	struct auth_failure f;
+
+	unbind(c, false);
+	answer_failure(a, conns_settings()->hostname, time(NULL), &f);
+	if (c->state == CS_CLIENT) {
+		/* The worker is not listening for a verdict now: it hears it when the
+		 * client has answered. */
+		return;
+	}
+	request_fail(c, &f);
+}
+
+static bool
+other_socket(struct conn *c, const struct auth_answer *a)
+{
+	if (a->postlogin_socket[0] == '\0')
+		return true;
+	/* Not to use it could skip what it is there for: no login instead. */
+	if (!sockdir_name_ok(a->postlogin_socket)) {
+		log_errx("postlogin_socket must be a plain name in login_socket_dir");
+		return false;
+	}
+	str_copy(c->socket, sizeof(c->socket), a->postlogin_socket);
+	return true;
+}
+
+static void
+on_ok(struct conn *c, const struct auth_answer *a)
+{
+	const struct auth_settings *set = conns_settings();
+	struct auth_failure f;
+
+	timer_clear(&c->timer);
+	c->server_serial = c->server->serial;
+	if (answer_refusal(a, c->info.service, c->mech.name, &f)) {
+		if (a->proxy)
+			log_errx("auth server wants a proxied login, which is not supported");
+		unbind(c, false);
+		request_fail(c, &f);
+		return;
+	}
+	if (a->bad || a->user[0] == '\0' || !other_socket(c, a)) {
+		if (a->bad || a->user[0] == '\0')
+			log_errx("auth server: OK without a usable user name");
+		unbind(c, true);
+		request_temp_fail(c, OUT_TEMP);
+		return;
+	}
+	if (c->retry_result == 0)
+		c->successes++;
+	if (set->anvil_socket[0] != '\0' && set->mail_max_userip_connections > 0 &&
+	    c->retry_result == 0)
+		anvil_start(c);
+	else
+		request_granted(c);
+}
+
+void
+request_granted(struct conn *c)
+{
+	timer_clear(&c->timer);
+	c->state = CS_GRANTED;
+	msg_begin(&out, MSG_AUTH_OK, c->request);
+	wr_str(&out.w, c->user);
+	conn_send(c, &out);
+}
+
+void
+conns_answer(struct server *s, struct auth_line *l)
+{
+	struct conn *c = conn_by_auth_id(s, l->id);
+	struct auth_answer a;
+
+	/* Unknown, cancelled or answered twice: it crossed our CANCEL, or is none of
+	 * our business. */
+	if (c == NULL || (c->state != CS_AUTH && (c->state != CS_CLIENT || l->verb != AV_FAIL)))
+		return;
+	if (l->verb == AV_CONT) {
+		on_cont(c, l);
+		return;
+	}
+	answer_read(l, &a);
+	str_copy(c->user, sizeof(c->user), a.user);
+	str_copy(c->original_user, sizeof(c->original_user), a.original_user);
+	str_copy(c->auth_user, sizeof(c->auth_user), a.auth_user);
+	if (l->verb == AV_OK)
+		on_ok(c, &a);
+	else
+		on_fail(c, &a);
+	explicit_bzero(&a, sizeof(a));
+}
+
+/* ---- when servers come and go --------------------------------------------- */
+
+/* The login that a mail process did not accept once more: all of it is in creds. */
+static void
+repeat(struct conn *c)
+{
+	struct server *s = server_current();
+	bool held = c->creds.held, sent = false;
+
+	if (s != NULL && held && s->serial != c->server_serial) {
+		c->has_ir = c->said > 0;
+		sent = submit(c, s, c->creds.data, c->creds.len);
+	}
+	if (!sent)
+		handoff_failed(c, c->retry_result);
+	else
+		creds_wipe(c); /* there is no third time */
+}
+
+bool
+request_retry(struct conn *c, uint8_t result)
+{
+	struct server *s = server_current();
+
+	/* In any case: a reload must not be found out by one client after the other. */
+	if (s != NULL && s->serial == c->server_serial)
+		server_probe();
+	if (c->retry_result != 0 || !c->creds.held)
+		return false;
+	c->retry_result = result;
+	unbind(c, false);
+	c->state = CS_RETRY;
+	timer_set(&c->timer, RETRY_MS);
+	if (s != NULL && s->serial != c->server_serial)
+		repeat(c);
+	return true;
+}
+
+void
+conns_server_ready(bool list_changed)
+{
+	struct server *s = server_current();
+
+	for (struct conn *c = conns_first(); c != NULL; c = conns_after(c)) {
+		if (c->state == CS_RETRY) {
+			repeat(c);
+		} else if (c->state == CS_QUEUED && s != NULL) {
+			if (!submit(c, s, c->creds.data, c->creds.len))
+				request_temp_fail(c, OUT_COMM);
+		}
+		if (c->state != CS_OVER && (list_changed || !c->ready_sent))
+			conn_send_ready(c);
+	}
+}
+
+void
+conns_server_lost(struct server *s)
+{
+	for (struct conn *c = conns_first(); c != NULL; c = conns_after(c)) {
+		if (c->server != s)
+			continue;
+		switch (c->state) {
+		case CS_AUTH:
+		case CS_LIMIT:
+			unbind(c, false);
+			request_temp_fail(c, OUT_COMM);
+			break;
+		default:
+			/* CS_CLIENT, CS_GRANTED: found out by the next message.  CS_HANDOFF:
+			 * the mail process's verdict is on its way. */
+			c->server = NULL;
+			break;
+		}
+	}
+}
+
+void
+conn_timeout(struct timer *t)
+{
+	struct conn *c = container_of(t, struct conn, timer);
+
+	if (c->dead)
+		return;
+	switch (c->state) {
+	case CS_QUEUED:
+	case CS_AUTH:
+		if (c->waited) {
+			unbind(c, true);
+			request_temp_fail(c, OUT_COMM);
+			break;
+		}
+		c->waited = true;
+		timer_set(&c->timer, conns_settings()->auth_timeout_ms);
+		if (c->retry_result == 0) {
+			msg_begin(&out, MSG_AUTH_WAIT, c->request);
+			conn_send(c, &out);
+		}
+		break;
+	case CS_LIMIT:
+		anvil_timeout(c);
+		break;
+	case CS_HANDOFF:
+		handoff_timeout(c);
+		break;
+	case CS_RETRY:
+		handoff_failed(c, c->retry_result);
+		break;
+	default:
+		break;
+	}
+}

@@ -280,9 +280,9 @@ differences_are_short_and_proven(void **state)
 	check_diff(HEAD "allow write fd in {client, conn} why \"x x\"\n" END, 10);
 	check_diff(HEAD "allow kill sig in {9, 15} why \"x x\"\nerrno 0 getpid why \"x x\"\n" END, 11);
 	check_diff(HEAD "allow mprotect prot & 6 == 0 why \"x x\"\n" END, 9);
-	check_diff(HEAD "allow lseek fd == client offset <= 5 why \"x x\"\n" END, 12);
+	check_diff(HEAD "allow lseek fd == client offset <= 5 why \"x x\"\n" END, 14);
 	check_diff(HEAD "allow lseek fd == client offset <= 5 why \"x x\"\n"
-			"allow lseek fd == mail whence in {0, 2} why \"x x\"\n" END, 16);
+			"allow lseek fd == mail whence in {0, 2} why \"x x\"\n" END, 23);
 	check_diff(HEAD "allow lseek offset & 0xff00000000ff == 0x10000000001 why \"x x\"\n" END, 12);
 }
 

@@ -43,6 +43,7 @@ struct config_cert {            /* the default (name empty) or a local_name bloc
 struct config {
 	char file[256];
 	char protocols[64];
+	char listen[512];               /* addresses for listeners that name none: "*, ::" */
 	struct config_service service[SERVICE__MAX];
 	struct config_listener listeners[CONFIG_LISTENERS_MAX];
 	unsigned int nlisteners;
@@ -70,6 +71,8 @@ struct config {
 
 	char auth_socket_path[256];     /* absolute; its directory is login_socket_dir */
 	char login_socket_dir[256];
+	char anvil_socket_path[256];    /* empty: mail_max_userip_connections is not checked */
+	bool spawn_exec;                /* worker_spawn of services that do not name one */
 	uint32_t template_max_uses, template_max_age_ms;
 	char policy_dir[256], site_policy_dir[256], libexec_dir[256], base_dir[256];
 	char log_path[256];             /* empty: stderr */
@@ -80,10 +83,13 @@ struct config {
 	char hostname[256];             /* default: gethostname */
 };
 
-/* Defaults, then the file.  Warnings and notices (1.x names) go to warn, one a
+/* config_defaults, then (c as the defaults) the file.  Warnings and notices (1.x names) go to warn, one a
  * line, if it is not NULL.  -1 and d on the first error. */
 void config_defaults(struct config *c);
 int config_load(struct config *c, const char *path, FILE *warn, struct diag *d);
+/* The same from memory, without the file system but for !include. */
+int config_parse(struct config *c, const char *name, const char *text, size_t len, FILE *warn,
+    struct diag *d);
 /* The effective settings in the file's own syntax; changed_only: `config -n`. */
 void config_dump(const struct config *c, bool changed_only, FILE *out);
 

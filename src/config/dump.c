@@ -1,0 +1,111 @@
+/*
+ * `gatehouse config`: the effective settings, in the file's own syntax.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/internal.h"
+
+static bool
+plain(const char *v)
+{
+	return *v != '\0' && strpbrk(v, "#\"'\\${}") == NULL && v[0] != ' ' &&
+	    v[strlen(v) - 1] != ' ';
+}
+
+static void
+put(FILE *out, const char *indent, const char *name, const char *v, bool file)
+{
+	fprintf(out, "%s%s = ", indent, name);
+	if (file || plain(v)) {
+		fprintf(out, "%s\n", v);
+		return;
+	}
+	fputc('"', out);
+	for (; *v != '\0'; v++) {
+		if (*v == '"' || *v == '\\')
+			fputc('\\', out);
+		fputc(*v, out);
+	}
+	fputs("\"\n", out);
+}
+
+static void
+scope(FILE *out, const char *indent, enum setting_scope sc, const void *now, const void *usual)
+{
+	for (size_t i = 0; i < nsettings; i++) {
+		const struct setting *s = &settings[i];
+		char v[4096], u[4096];
+
+		if (s->scope != sc || s->type == ST_OLD || s->type == ST_IGNORED ||
+		    s->type == ST_NOT_BOOL)
+			continue;
+		setting_format(s, now, v, sizeof(v));
+		if (usual != NULL) {
+			setting_format(s, usual, u, sizeof(u));
+			if (strcmp(u, v) == 0)
+				continue;
+		}
+		if (s->type == ST_FILE && v[0] == '\0')
+			continue;
+		put(out, indent, s->name, v, s->type == ST_FILE);
+	}
+}
+
+static void
+listeners(const struct config *c, enum service sv, FILE *out)
+{
+	static const char *const names[SERVICE__MAX][2] = {{"imap", "imaps"}, {"pop3", "pop3s"}};
+
+	for (unsigned int i = 0; i < c->nlisteners; i++) {
+		const struct config_listener *l = &c->listeners[i];
+		bool first = l->service == sv;
+
+		for (unsigned int j = 0; j < i; j++)
+			if (c->listeners[j].service == sv && strcmp(c->listeners[j].name, l->name) == 0)
+				first = false;
+		if (!first)
+			continue;
+		fprintf(out, "  inet_listener %s {\n    address = \"", l->name);
+		for (unsigned int j = i; j < c->nlisteners; j++)
+			if (c->listeners[j].service == sv && strcmp(c->listeners[j].name, l->name) == 0)
+				fprintf(out, "%s%s", j > i ? ", " : "", c->listeners[j].address);
+		fprintf(out, "\"\n    port = %u\n    ssl = %s\n  }\n", l->port, l->ssl ? "yes" : "no");
+	}
+	for (int n = 0; n < 2; n++) { /* a standard listener that is off */
+		bool on = false;
+
+		for (unsigned int i = 0; i < c->nlisteners; i++)
+			if (c->listeners[i].service == sv &&
+			    strcmp(c->listeners[i].name, names[sv][n]) == 0)
+				on = true;
+		if (!on)
+			fprintf(out, "  inet_listener %s {\n    port = 0\n  }\n", names[sv][n]);
+	}
+}
+
+void
+config_dump(const struct config *c, bool changed_only, FILE *out)
+{
+	struct config *usual = malloc(sizeof(*usual));
+
+	if (usual == NULL)
+		return;
+	config_defaults(usual);
+	scope(out, "", SC_GLOBAL, c, changed_only ? usual : NULL);
+	if (c->ncerts > 0)
+		scope(out, "", SC_CERT, &c->certs[0], NULL);
+	for (unsigned int i = 1; i < c->ncerts; i++) {
+		fprintf(out, "local_name %s {\n", c->certs[i].name);
+		scope(out, "  ", SC_CERT, &c->certs[i], NULL);
+		fputs("}\n", out);
+	}
+	for (int s = 0; s < SERVICE__MAX; s++) {
+		fprintf(out, "service %s-login {\n", service_name((enum service)s));
+		scope(out, "  ", SC_SERVICE, &c->service[s],
+		    changed_only ? &usual->service[s] : NULL);
+		listeners(c, (enum service)s, out);
+		fputs("}\n", out);
+	}
+	free(usual);
+}

@@ -1,0 +1,19 @@
+/*
+ * From the configuration to what each kind of process is told (ipc/settings.h).
+ * The late_plan members and the certificates are the caller's.
+ */
+#ifndef CONFIG_PACK_H
+#define CONFIG_PACK_H
+
+#include "config/config.h"
+
+/* One signature makes a handshake; the second is room for a
+ * client whose first ServerHello was lost to a retry. */
+#define SIGN_LIMIT 2
+
+void config_to_launcher(const struct config *c, struct launcher_settings *s);
+void config_to_auth(const struct config *c, struct auth_settings *s);
+void config_to_worker(const struct config *c, struct worker_settings *s);
+void config_to_keys(const struct config *c, struct keys_settings *s);
+
+#endif

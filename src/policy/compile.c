@@ -11,10 +11,8 @@
 #include "policy/eval.h"
 #include "policy/internal.h"
 
-#define COMPARISONS_MAX 64 /* alternatives that one condition becomes */
-
 struct alternatives {
-	struct scmp_arg_cmp cmp[COMPARISONS_MAX];
+	struct policy_alternative *alt;
 	unsigned int n;
 	bool full;
 };
@@ -44,63 +42,79 @@ fail(const struct build *b, const struct policy_rule *r, const char *what, int e
 }
 
 static void
-alternative(struct alternatives *alt, unsigned int arg, enum scmp_compare op, uint64_t a,
-    uint64_t b)
+alternative(struct alternatives *s, const char *op, uint64_t a, uint64_t b)
 {
-	if (alt->n == COMPARISONS_MAX)
-		alt->full = true;
+	if (s->n == POLICY_ALTERNATIVES_MAX)
+		s->full = true;
 	else
-		alt->cmp[alt->n++] = (struct scmp_arg_cmp){arg, op, a, b};
+		s->alt[s->n++] = (struct policy_alternative){op, a, b};
 }
 
 /* libseccomp compares an argument once in a rule, so a range is cut into
  * aligned blocks, each of which is one masked comparison. */
 static void
-alternatives_of_range(struct alternatives *alt, unsigned int arg, uint64_t first, uint64_t last)
+alternatives_of_range(struct alternatives *s, uint64_t first, uint64_t last)
 {
-	while (!alt->full) {
+	while (!s->full) {
 		uint64_t size = 1;
 
 		while (size < UINT64_C(1) << 62 && (first & (2 * size - 1)) == 0 &&
 		    last - first >= 2 * size - 1)
 			size *= 2;
 		if (size == 1)
-			alternative(alt, arg, SCMP_CMP_EQ, first, 0);
+			alternative(s, "EQ", first, 0);
 		else
-			alternative(alt, arg, SCMP_CMP_MASKED_EQ, ~(size - 1), first);
+			alternative(s, "MASKED_EQ", ~(size - 1), first);
 		if (last - first == size - 1)
 			return;
 		first += size;
 	}
 }
 
-static void
-alternatives_of(struct alternatives *alt, const struct policy_cond *c)
+unsigned int
+policy_alternatives(const struct policy_cond *c,
+    struct policy_alternative alt[POLICY_ALTERNATIVES_MAX])
 {
+	struct alternatives s = {.alt = alt};
 	struct range r[POLICY_VALUES_MAX];
 	uint64_t v = c->values[0];
 	int n;
 
-	alt->n = 0;
-	alt->full = false;
 	if (c->cmp == PCMP_EQ)
-		alternative(alt, c->arg, SCMP_CMP_EQ, v, 0);
+		alternative(&s, "EQ", v, 0);
 	else if (c->cmp == PCMP_LE)
-		alternative(alt, c->arg, SCMP_CMP_LE, v, 0);
+		alternative(&s, "LE", v, 0);
 	else if (c->cmp == PCMP_LT)
-		alternative(alt, c->arg, SCMP_CMP_LT, v, 0);
+		alternative(&s, "LT", v, 0);
 	else if (c->cmp == PCMP_GE && !c->is_int)
-		alternative(alt, c->arg, SCMP_CMP_GE, v, 0);
+		alternative(&s, "GE", v, 0);
 	else if (c->cmp == PCMP_GT && !c->is_int)
-		alternative(alt, c->arg, SCMP_CMP_GT, v, 0);
+		alternative(&s, "GT", v, 0);
 	else if (c->cmp == PCMP_MASKED)
-		alternative(alt, c->arg, SCMP_CMP_MASKED_EQ, cond_mask(c), v);
+		alternative(&s, "MASKED_EQ", cond_mask(c), v);
 	else if (c->cmp == PCMP_IN)
 		for (unsigned int i = 0; i < c->nvalues; i++)
-			alternatives_of_range(alt, c->arg, c->values[i], c->last[i]);
+			alternatives_of_range(&s, c->values[i], c->last[i]);
 	else
 		for (n = cond_ranges(c, r); n > 0; n--)
-			alternatives_of_range(alt, c->arg, r[n - 1].first, r[n - 1].last);
+			alternatives_of_range(&s, r[n - 1].first, r[n - 1].last);
+	return s.full ? 0 : s.n;
+}
+
+static struct scmp_arg_cmp
+scmp_comparison(const struct policy_alternative *a, unsigned int arg)
+{
+	static const struct {
+		const char *name;
+		enum scmp_compare op;
+	} ops[] = {{"LE", SCMP_CMP_LE}, {"LT", SCMP_CMP_LT}, {"GE", SCMP_CMP_GE},
+	    {"GT", SCMP_CMP_GT}, {"MASKED_EQ", SCMP_CMP_MASKED_EQ}};
+	struct scmp_arg_cmp cmp = {arg, SCMP_CMP_EQ, a->a, a->b};
+
+	for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++)
+		if (strcmp(ops[i].name, a->op) == 0)
+			cmp.op = ops[i].op;
+	return cmp;
 }
 
 static uint32_t
@@ -178,26 +192,26 @@ rule_number(struct build *b, const struct policy_rule *r)
 static int
 add_rule(struct build *b, const struct policy_rule *r, uint8_t priority)
 {
-	static struct alternatives alt[POLICY_ARGS];
+	static struct policy_alternative alt[POLICY_ARGS][POLICY_ALTERNATIVES_MAX];
 	struct scmp_arg_cmp cmp[POLICY_ARGS];
-	unsigned int pos[POLICY_ARGS] = {0}, i;
+	unsigned int n[POLICY_ARGS], pos[POLICY_ARGS] = {0}, i;
 	int nr = rule_number(b, r), rc;
 
 	for (i = 0; i < r->nconds; i++) {
-		alternatives_of(&alt[i], &r->conds[i]);
-		if (alt[i].full)
+		n[i] = policy_alternatives(&r->conds[i], alt[i]);
+		if (n[i] == 0)
 			return fail(b, r, "too many values", E2BIG);
 	}
 	seccomp_syscall_priority(b->ctx, nr, priority);
 	do {
 		for (i = 0; i < r->nconds; i++)
-			cmp[i] = alt[i].cmp[pos[i]];
+			cmp[i] = scmp_comparison(&alt[i][pos[i]], r->conds[i].arg);
 		rc = seccomp_rule_add_exact_array(b->ctx, scmp_action(r->action, r->err), nr,
 		    r->nconds, cmp);
 		/* EEXIST: libseccomp saw that two alternatives overlap */
 		if (rc < 0 && rc != -EEXIST)
 			return fail(b, r, "libseccomp refuses the rule", -rc);
-		for (i = 0; i < r->nconds && ++pos[i] == alt[i].n; i++)
+		for (i = 0; i < r->nconds && ++pos[i] == n[i]; i++)
 			pos[i] = 0;
 	} while (i < r->nconds);
 	return 0;

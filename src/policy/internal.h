@@ -129,6 +129,16 @@ int parse_rule(struct parser *ps, enum policy_action action);
 int parse_errno(struct parser *ps, int *err);
 
 /* ---- compile.c ---- */
+#define POLICY_ALTERNATIVES_MAX 64
+/* One comparison in libseccomp's sense. */
+struct policy_alternative {
+	const char *op; /* EQ LE LT GE GT MASKED_EQ */
+	uint64_t a, b;
+};
+/* The comparisons of which a condition wants any one; their number, 0 if there
+ * are too many. */
+unsigned int policy_alternatives(const struct policy_cond *c,
+    struct policy_alternative alt[POLICY_ALTERNATIVES_MAX]);
 /* Length checked, fingerprint filled in. */
 int policy_bpf_finish(const struct policy *p, struct policy_bpf *out, struct diag *d);
 

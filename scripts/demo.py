@@ -29,7 +29,7 @@ from gatehouse import Gatehouse, StartError, reap_orphans           # noqa: E402
 
 USER, PASSWORD = "alice", "wonderland"
 PORTS = {"imaps": 10993, "imap": 10143, "pop3s": 10995, "pop3": 10110}
-RUN = os.path.join(TOP, "build/run")
+RUN = os.path.join(TOP, "build", "run")
 
 
 class Trouble(Exception):
@@ -73,22 +73,22 @@ def check_ports(address):
         raise Trouble("in use already: " + ", ".join(busy))
 
 
-def certificate(address):
-    """The development certificate of build/run, made if there is none that will do."""
-    os.makedirs(RUN, mode=0o755, exist_ok=True)
-    cert, key = os.path.join(RUN, "server.pem"), os.path.join(RUN, "server.key")
+def certificate(address, directory):
+    """The development certificate, made if there is none that will do."""
+    os.makedirs(directory, mode=0o755, exist_ok=True)
+    cert, key = os.path.join(directory, "server.pem"), os.path.join(directory, "server.key")
     if os.path.exists(cert) and os.access(key, os.R_OK):
-        good = subprocess.run(["openssl", "x509", "-in", cert, "-noout", "-checkend", "86400",
-                               "-checkip", address], capture_output=True, text=True)
-        if good.returncode == 0 and "does match" in good.stdout:
-            made = Certificate.__new__(Certificate)
-            made.cert, made.key, made.kind = cert, key, "p256"
-            return made
+        lasts = subprocess.run(["openssl", "x509", "-in", cert, "-noout", "-checkend", "86400"],
+                               capture_output=True)
+        fits = subprocess.run(["openssl", "x509", "-in", cert, "-noout", "-checkip", address],
+                              capture_output=True, text=True)
+        if lasts.returncode == 0 and "does match" in fits.stdout:
+            return Certificate.existing(cert, key)
     for path in (cert, key):
         if os.path.exists(path):
             os.unlink(path)
-    say("making a certificate and its key in build/run/")
-    return Certificate(RUN, "server", "p256", names=("localhost",), addresses=(address,), days=90)
+    say(f"making a certificate and its key in {directory}")
+    return Certificate(directory, "server", "p256", names=("localhost",), addresses=(address,), days=90)
 
 
 def curl_words(address):
@@ -126,7 +126,7 @@ def show_tree(gh, dovecot):
         print("\n".join(procs.tree_lines(dovecot.process, confined=False)), flush=True)
 
 
-def banner(address):
+def banner(address, directory):
     words = curl_words(address)
     words[2] = f'"{words[2]}"'
     print(f"""
@@ -135,7 +135,7 @@ POP3S {PORTS['pop3s']}, POP3 {PORTS['pop3']}.  Try
 
     {' '.join(words)}
 
-Configuration, certificate and key are in build/run/; Ctrl-C ends everything.
+Configuration, certificate and key are in {directory}; Ctrl-C ends everything.
 """, flush=True)
 
 
@@ -149,7 +149,7 @@ def serve(gh, dovecot):
 
 
 def run(args, base, started):
-    cert = certificate(args.address)
+    cert = certificate(args.address, args.dir)
     say("starting a private Dovecot")
     dovecot = Dovecot(users={USER: PASSWORD}, base=base)
     started.append(dovecot)
@@ -157,13 +157,13 @@ def run(args, base, started):
     say(f"Dovecot is in {dovecot.dir}" + (f", its sockets belong to {AUTH_ACCOUNT}"
                                           if os.geteuid() == 0 else ""))
     gh = Gatehouse(dovecot.sock, cert=cert, address=args.address, ports=dict(PORTS),
-                   conf=os.path.join(RUN, "gatehouse.conf"), base=base,
+                   conf=os.path.join(args.dir, "gatehouse.conf"), base=base,
                    echo=lambda line: print(line, flush=True))
     started.append(gh)
     gh.start()
     got = wait_ready(gh, args.address)
     show_tree(gh, dovecot)
-    banner(args.address)
+    banner(args.address, args.dir)
     if args.once:
         print(got, end="")
         return
@@ -181,6 +181,7 @@ def main():
     p = argparse.ArgumentParser(prog="scripts/run")
     p.add_argument("--once", action="store_true", help="log in with curl and end")
     p.add_argument("--address", default="127.0.0.1")
+    p.add_argument("--dir", default=RUN, help="where key, certificate and configuration go")
     args = p.parse_args()
     os.umask(0o022)
     for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

@@ -109,7 +109,8 @@ bool rule_matches(const struct policy_rule *r, const uint64_t args[POLICY_ARGS])
 int policy_check(const struct policy *p, struct diag *d);
 const char *rule_file(const struct policy *p, const struct policy_rule *r);
 
-/* ---- parse_rule.c ---- */
+/* ---- parse.c: each takes what it expects and goes on to the next token, or
+ * fills the diag and returns -1 ---- */
 struct parser {
 	struct policy *p;
 	struct lex lx;
@@ -125,6 +126,31 @@ struct parser {
 int parse_next(struct parser *ps);
 int parse_error(struct parser *ps, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 bool parse_is(const struct parser *ps, enum tok_kind kind, const char *text);
+const char *parse_found(const struct parser *ps); /* what stands there, for messages */
+int parse_word(struct parser *ps, const char *what, char *dst, size_t cap);
+int parse_string(struct parser *ps, const char *what, char *dst, size_t cap);
+int parse_of(struct parser *ps, const char *what, const struct word *table, uint64_t *value);
+int parse_number(struct parser *ps, const char *what, uint64_t max, uint64_t *value); /* K M G */
+int parse_keyword(struct parser *ps, const char *word);
+int parse_need(struct parser *ps, enum layer_need *need);
+
+/* ---- parse_layers.c: one statement each, after its first word ---- */
+int parse_st_follows(struct parser *ps);
+int parse_st_within(struct parser *ps);
+int parse_st_identity(struct parser *ps);
+int parse_st_caps(struct parser *ps);
+int parse_st_namespaces(struct parser *ps);
+int parse_st_root(struct parser *ps);
+int parse_st_landlock(struct parser *ps);
+int parse_st_mdwe(struct parser *ps);
+int parse_st_seccomp(struct parser *ps);
+int parse_st_memory(struct parser *ps);
+int parse_st_limit(struct parser *ps);
+int parse_st_fd(struct parser *ps);
+int parse_st_default(struct parser *ps);
+int parse_st_budget(struct parser *ps);
+
+/* ---- parse_rule.c ---- */
 int parse_rule(struct parser *ps, enum policy_action action);
 int parse_errno(struct parser *ps, int *err);
 

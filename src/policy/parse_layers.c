@@ -1,0 +1,312 @@
+/*
+ * The statements about a process's walls: identity to budget, everything but
+ * the rules.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "common/str.h"
+#include "policy/internal.h"
+
+/* required, optional or off; `required` where nothing is said. */
+static int
+maybe_need(struct parser *ps, enum layer_need *need)
+{
+	const struct word *w =
+	    ps->t.kind == TOK_WORD ? word_find(policy_need_words, ps->t.text) : NULL;
+
+	*need = w != NULL ? (enum layer_need)w->value : NEED_REQUIRED;
+	return w != NULL ? parse_next(ps) : 0;
+}
+
+int
+parse_st_follows(struct parser *ps)
+{
+	return parse_word(ps, "a policy's name", ps->p->follows, sizeof(ps->p->follows));
+}
+
+int
+parse_st_within(struct parser *ps)
+{
+	return parse_word(ps, "a policy's name", ps->p->within, sizeof(ps->p->within));
+}
+
+static int
+take_account(struct parser *ps, const char *word, enum policy_account *account, uint32_t *number)
+{
+	uint64_t v = 0;
+
+	if (parse_keyword(ps, word) == -1)
+		return -1;
+	if (ps->t.text[0] >= '0' && ps->t.text[0] <= '9') {
+		*account = PACC_NUMBER;
+		if (parse_number(ps, word, UINT32_MAX - 1, &v) == -1)
+			return -1;
+		*number = (uint32_t)v;
+		return 0;
+	}
+	if (parse_of(ps, "account", policy_account_words, &v) == -1)
+		return -1;
+	*account = (enum policy_account)v;
+	return 0;
+}
+
+int
+parse_st_identity(struct parser *ps)
+{
+	struct policy *p = ps->p;
+
+	if (take_account(ps, "uid", &p->uid, &p->uid_number) == -1 ||
+	    take_account(ps, "gid", &p->gid, &p->gid_number) == -1 ||
+	    parse_keyword(ps, "groups") == -1)
+		return -1;
+	p->groups_none = parse_is(ps, TOK_WORD, "none");
+	if (!p->groups_none && !parse_is(ps, TOK_WORD, "keep"))
+		return parse_error(ps, "expected \"none\" or \"keep\", found %s", parse_found(ps));
+	return parse_next(ps);
+}
+
+/* caps none | NAME... [no-user-namespace NAME...]  [required|optional] */
+int
+parse_st_caps(struct parser *ps)
+{
+	uint64_t *set = &ps->p->caps, cap = 0;
+
+	if (parse_is(ps, TOK_WORD, "none")) {
+		if (parse_next(ps) == -1)
+			return -1;
+		return maybe_need(ps, &ps->p->caps_need);
+	}
+	do {
+		if (set == &ps->p->caps && parse_is(ps, TOK_WORD, "no-user-namespace")) {
+			set = &ps->p->caps_no_userns;
+			if (parse_next(ps) == -1)
+				return -1;
+		}
+		if (parse_of(ps, "capability that a policy can keep", policy_cap_words, &cap) == -1)
+			return -1;
+		if (((ps->p->caps | ps->p->caps_no_userns) & UINT64_C(1) << cap) != 0)
+			return parse_error(ps, "the capability before %s is named twice", parse_found(ps));
+		*set |= UINT64_C(1) << cap;
+	} while (ps->t.kind == TOK_WORD && word_find(policy_need_words, ps->t.text) == NULL);
+	return maybe_need(ps, &ps->p->caps_need);
+}
+
+int
+parse_st_namespaces(struct parser *ps)
+{
+	bool seen[PNS__MAX] = {false};
+
+	while (ps->t.kind == TOK_WORD) {
+		uint64_t ns = 0;
+
+		if (parse_of(ps, "namespace", policy_ns_words, &ns) == -1)
+			return -1;
+		if (seen[ns])
+			return parse_error(ps, "namespace %s is named twice",
+			    policy_ns_words[ns].name);
+		seen[ns] = true;
+		if (parse_need(ps, &ps->p->ns[ns]) == -1)
+			return -1;
+	}
+	for (unsigned int i = 0; i < PNS__MAX; i++) {
+		if (!seen[i]) {
+			parse_error(ps, "namespace %s is not mentioned", policy_ns_words[i].name);
+			diag_hint(ps->d, "all seven: required, optional or off");
+			return -1;
+		}
+	}
+	return 0;
+}
+
+int
+parse_st_root(struct parser *ps)
+{
+	static const struct word kinds[] = {{"host", PROOT_HOST}, {"empty", PROOT_EMPTY},
+	    {"sockets", PROOT_SOCKETS}, {NULL, 0}};
+	uint64_t kind = 0;
+
+	if (parse_of(ps, "root (empty, sockets, host)", kinds, &kind) == -1)
+		return -1;
+	ps->p->root = (enum policy_root)kind;
+	if (kind == PROOT_HOST) {
+		ps->p->root_need = NEED_OFF;
+		return 0;
+	}
+	if (parse_keyword(ps, "read-only") == -1)
+		return -1;
+	return maybe_need(ps, &ps->p->root_need);
+}
+
+/* landlock required abi >= 1 allow nothing */
+int
+parse_st_landlock(struct parser *ps)
+{
+	uint64_t abi = 0;
+
+	if (parse_need(ps, &ps->p->landlock) == -1)
+		return -1;
+	if (ps->p->landlock == NEED_OFF)
+		return 0;
+	ps->p->landlock_min_abi = 1;
+	if (parse_is(ps, TOK_WORD, "abi")) {
+		if (parse_next(ps) == -1)
+			return -1;
+		if (!parse_is(ps, TOK_PUNCT, ">="))
+			return parse_error(ps, "expected \">=\", found %s", parse_found(ps));
+		if (parse_next(ps) == -1 || parse_number(ps, "Landlock ABI", 64, &abi) == -1)
+			return -1;
+		ps->p->landlock_min_abi = (unsigned int)abi;
+	}
+	if (parse_keyword(ps, "allow") == -1)
+		return -1;
+	/* What may be connected to, from ABI 9 on, is the socket directory and no more. */
+	if (ps->p->root == PROOT_SOCKETS)
+		return parse_keyword(ps, "sockets");
+	return parse_keyword(ps, "nothing");
+}
+
+int
+parse_st_mdwe(struct parser *ps)
+{
+	return parse_need(ps, &ps->p->mdwe);
+}
+
+int
+parse_st_seccomp(struct parser *ps)
+{
+	if (!parse_is(ps, TOK_WORD, "off"))
+		return parse_error(ps, "expected \"off\", found %s", parse_found(ps));
+	ps->p->seccomp = NEED_OFF;
+	return parse_next(ps);
+}
+
+int
+parse_st_memory(struct parser *ps)
+{
+	if (parse_keyword(ps, "secret") == -1)
+		return -1;
+	return parse_need(ps, &ps->p->secret_memory);
+}
+
+int
+parse_st_limit(struct parser *ps)
+{
+	struct policy *p = ps->p;
+
+	while (ps->t.kind == TOK_WORD) {
+		struct policy_limit *l = &p->limits[p->nlimits];
+		uint64_t resource = 0;
+
+		if (p->nlimits == POLICY_LIMITS_MAX)
+			return parse_error(ps, "more than %d limits", POLICY_LIMITS_MAX);
+		str_copy(l->name, sizeof(l->name), ps->t.text);
+		for (unsigned int i = 0; i < p->nlimits; i++)
+			if (strcmp(p->limits[i].name, l->name) == 0)
+				return parse_error(ps, "limit %s is set twice", l->name);
+		if (parse_of(ps, "limit", policy_limit_words, &resource) == -1 ||
+		    parse_number(ps, "limit", INT64_MAX, &l->value) == -1)
+			return -1;
+		p->nlimits++;
+	}
+	return 0;
+}
+
+/* fd 16-4095 or fd 3 */
+static int
+take_fd_numbers(struct parser *ps, struct policy_fd *fd)
+{
+	char text[32];
+	char *dash;
+	uint64_t first, last;
+
+	if (ps->t.kind != TOK_WORD || !str_copy(text, sizeof(text), ps->t.text))
+		return parse_error(ps, "expected a descriptor number, found %s", parse_found(ps));
+	dash = strchr(text, '-');
+	if (dash != NULL)
+		*dash++ = '\0';
+	if (!str_to_u64(text, 1u << 20, &first) ||
+	    !str_to_u64(dash != NULL ? dash : text, 1u << 20, &last) || last < first) {
+		parse_error(ps, "%s is no descriptor number", parse_found(ps));
+		diag_hint(ps->d, "a number, or a range such as 16-4095");
+		return -1;
+	}
+	fd->number = (int)first;
+	fd->last = (int)last;
+	return parse_next(ps);
+}
+
+static int
+check_new_fd(struct parser *ps, const struct policy_fd *fd)
+{
+	for (unsigned int i = 0; i < ps->p->nfds; i++) {
+		const struct policy_fd *o = &ps->p->fds[i];
+
+		if (strcmp(o->name, fd->name) == 0)
+			return parse_error(ps, "descriptor name \"%s\" is used twice", fd->name);
+		if (fd->number <= o->last && o->number <= fd->last)
+			return parse_error(ps, "descriptor %d is \"%s\" already",
+			    fd->number > o->number ? fd->number : o->number, o->name);
+	}
+	return 0;
+}
+
+int
+parse_st_fd(struct parser *ps)
+{
+	struct policy_fd fd = {0};
+	uint64_t ignored = 0;
+
+	if (ps->p->nfds == POLICY_FDS_MAX)
+		return parse_error(ps, "more than %d descriptors", POLICY_FDS_MAX);
+	if (take_fd_numbers(ps, &fd) == -1 ||
+	    parse_word(ps, "a name for the descriptor", fd.name, sizeof(fd.name)) == -1 ||
+	    check_new_fd(ps, &fd) == -1)
+		return -1;
+	str_copy(fd.type, sizeof(fd.type), ps->t.text);
+	if (parse_of(ps, "type of descriptor", policy_fd_type_words, &ignored) == -1)
+		return -1;
+	while (ps->t.kind == TOK_WORD) {
+		bool *right = parse_is(ps, TOK_WORD, "read") ? &fd.read :
+		    parse_is(ps, TOK_WORD, "write")          ? &fd.write :
+							       NULL;
+
+		if (right == NULL || *right)
+			return parse_error(ps, "expected \"read\" or \"write\", once each, found %s",
+			    parse_found(ps));
+		*right = true;
+		if (parse_next(ps) == -1)
+			return -1;
+	}
+	ps->p->fds[ps->p->nfds++] = fd;
+	return 0;
+}
+
+int
+parse_st_default(struct parser *ps)
+{
+	if (parse_is(ps, TOK_WORD, "errno")) {
+		ps->p->def = PACT_ERRNO;
+		return parse_next(ps) == -1 ? -1 : parse_errno(ps, &ps->p->def_err);
+	}
+	if (!parse_is(ps, TOK_WORD, "kill-process")) {
+		parse_error(ps, "expected \"kill-process\" or \"errno E\", found %s", parse_found(ps));
+		diag_hint(ps->d, "a policy lists what is allowed");
+		return -1;
+	}
+	ps->p->def = PACT_KILL;
+	return parse_next(ps);
+}
+
+int
+parse_st_budget(struct parser *ps)
+{
+	uint64_t calls = 0, unpinned = 0;
+
+	if (parse_keyword(ps, "syscalls") == -1 || parse_number(ps, "number", 1000, &calls) == -1 ||
+	    parse_keyword(ps, "unpinned") == -1 || parse_number(ps, "number", 1000, &unpinned) == -1)
+		return -1;
+	ps->p->budget_syscalls = (unsigned int)calls;
+	ps->p->budget_unpinned = (unsigned int)unpinned;
+	return 0;
+}

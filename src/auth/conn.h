@@ -83,9 +83,10 @@ struct conn {
 
 	/* limit look-up and hand-over */
 	struct watch aux;
-	uint64_t give_up_ms; /* of a connect that finds a full queue */
+	uint64_t asked_ms;   /* HANDOFF came */
 	uint32_t tag;
 	bool sent;
+	bool too_late;       /* handoff_timeout */
 	char socket[108];    /* postlogin_socket=, empty: the service's */
 	size_t buf_len;      /* of buf */
 	size_t answer_len;

@@ -10,8 +10,11 @@
 #include "auth/sockdir.h"
 #include "common/log.h"
 
-#define CONNECT_FOR_MS 500 /* a full queue is tried again so long (B.1) */
 #define CONNECT_EVERY_MS 20
+/* How long connect() is tried again: a full queue (B.1), and a Dovecot that is
+ * being restarted; its sockets come back in a moment. */
+#define FULL_FOR_MS 500
+#define AWAY_FOR_MS 2000
 
 static struct msgout out;
 static uint32_t next_tag;
@@ -38,7 +41,7 @@ void
 handoff_failed(struct conn *c, uint8_t result)
 {
 	char text[ANSWER_TEXT_MAX];
-	bool timed_out = c->state == CS_HANDOFF && c->sent && result == 2 && c->give_up_ms == 0;
+	bool timed_out = c->state == CS_HANDOFF && c->too_late;
 
 	answer_stamped(text,
 	    "Internal error occurred. Refer to server log for more information.",
@@ -136,13 +139,22 @@ passed_fd(const struct conn *c)
 	return c->tls ? c->mail_fd : c->client_fd;
 }
 
+static bool
+may_pass(const struct conn *c, int err)
+{
+	uint64_t tried = loop_now() - c->asked_ms;
+
+	return (err == EAGAIN && tried < FULL_FOR_MS) ||
+	    ((err == ENOENT || err == ECONNREFUSED) && tried < AWAY_FOR_MS);
+}
+
 static void
 try_connect(struct conn *c)
 {
 	int fd = sockdir_connect(socket_name(c));
 	long n;
 
-	if (fd == -1 && errno == EAGAIN && loop_now() < c->give_up_ms) {
+	if (fd == -1 && may_pass(c, errno)) {
 		timer_set(&c->timer, CONNECT_EVERY_MS);
 		return;
 	}
@@ -174,7 +186,7 @@ handoff_timeout(struct conn *c)
 		try_connect(c);
 		return;
 	}
-	c->give_up_ms = 0;
+	c->too_late = true;
 	unanswered(c, "no answer within handoff_timeout", 0);
 }
 
@@ -212,7 +224,8 @@ handoff_start(struct conn *c, const uint8_t *prefix, size_t prefix_len, const ui
 	c->sent = false;
 	c->answer_len = 0;
 	c->tag = ++next_tag;
-	c->give_up_ms = loop_now() + CONNECT_FOR_MS;
+	c->asked_ms = loop_now();
+	c->too_late = false;
 	if (c->server == NULL) {
 		/* The auth server has gone, and its OK with it. */
 		if (!request_retry(c, 2))

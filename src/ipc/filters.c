@@ -43,9 +43,11 @@ static int
 reopen_readonly(int fd)
 {
 	char path[40];
+	int ro;
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	return open(path, O_RDONLY | O_CLOEXEC);
+	ro = open(path, O_RDONLY | O_CLOEXEC);
+	return ro != -1 ? ro : fcntl(fd, F_DUPFD_CLOEXEC, 0); /* not dumpable, ordinary user */
 }
 
 static int

@@ -1,0 +1,205 @@
+#include "proto/imap_parse.h"
+
+#include <string.h>
+#include <strings.h>
+
+#define LITERAL_MINUS_MAX 4096 /* RFC 7888 5 */
+
+/* A literal's announcement at the end of a line: {n} or {n+}.  Returns false if
+ * the line ends with none; huge numbers come out as UINT64_MAX. */
+static bool
+literal_at_end(const uint8_t *line, size_t len, uint64_t *size, bool *sync)
+{
+	uint64_t n = 0, factor = 1;
+	size_t i = len, digits = 0;
+
+	if (i < 3 || line[--i] != '}')
+		return false;
+	*sync = line[i - 1] != '+';
+	if (!*sync)
+		i--;
+	while (i > 0 && line[i - 1] >= '0' && line[i - 1] <= '9') {
+		unsigned int d = line[--i] - '0';
+
+		if (++digits > 18 && d != 0)
+			n = UINT64_MAX;
+		if (n != UINT64_MAX && digits <= 18) {
+			n += d * factor;
+			factor *= 10;
+		}
+	}
+	if (digits == 0 || i == 0 || line[i - 1] != '{')
+		return false;
+	*size = n;
+	return true;
+}
+
+enum imap_extent
+imap_extent(const uint8_t *in, size_t len, size_t line_max, size_t literal_max, bool minus,
+    size_t *end)
+{
+	size_t start = 0;
+
+	for (;;) {
+		const uint8_t *lf = start < len ? memchr(in + start, '\n', len - start) : NULL;
+		size_t at = lf != NULL ? (size_t)(lf - in) : len, n = at - start;
+		uint64_t size;
+		bool sync;
+
+		if (n > line_max)
+			return EXTENT_LINE_LONG;
+		if (lf == NULL)
+			return EXTENT_MORE;
+		if (n > 0 && in[at - 1] == '\r')
+			n--;
+		*end = at + 1;
+		if (!literal_at_end(in + start, n, &size, &sync))
+			return EXTENT_WHOLE;
+		if (size > literal_max || (!sync && minus && size > LITERAL_MINUS_MAX))
+			return EXTENT_LITERAL_LARGE;
+		if (sync && len == at + 1)
+			return EXTENT_PROMPT;
+		if (len - (at + 1) < size)
+			return EXTENT_MORE;
+		start = at + 1 + (size_t)size;
+	}
+}
+
+static bool
+at_eol(const struct imap_cursor *c)
+{
+	return c->p == c->end || *c->p == '\n' ||
+	    (*c->p == '\r' && c->p + 1 < c->end && c->p[1] == '\n');
+}
+
+bool
+imap_eol(const struct imap_cursor *c)
+{
+	return at_eol(c);
+}
+
+bool
+imap_space(struct imap_cursor *c)
+{
+	if (c->p == c->end || *c->p != ' ')
+		return false;
+	c->p++;
+	return true;
+}
+
+bool
+imap_word(struct imap_cursor *c, const uint8_t **word, size_t *len)
+{
+	*word = c->p;
+	while (!at_eol(c) && *c->p != ' ')
+		c->p++;
+	*len = (size_t)(c->p - *word);
+	return *len > 0;
+}
+
+static long
+quoted(struct imap_cursor *c, uint8_t *dst, size_t cap)
+{
+	size_t n = 0;
+
+	for (c->p++; c->p < c->end; c->p++) {
+		uint8_t ch = *c->p;
+
+		if (ch == '"') {
+			c->p++;
+			return (long)n;
+		}
+		if (ch == '\r' || ch == '\n' || ch == '\0')
+			return -1;
+		if (ch == '\\') {
+			if (++c->p == c->end || (*c->p != '"' && *c->p != '\\'))
+				return -1;
+			ch = *c->p;
+		}
+		if (n == cap)
+			return -1;
+		dst[n++] = ch;
+	}
+	return -1;
+}
+
+/* imap_extent has seen that the announced bytes are there. */
+static long
+literal(struct imap_cursor *c, uint8_t *dst, size_t cap)
+{
+	size_t size = 0;
+
+	for (c->p++; c->p < c->end && *c->p >= '0' && *c->p <= '9'; c->p++) {
+		size = size * 10 + (size_t)(*c->p - '0');
+		if (size > cap)
+			return -1;
+	}
+	if (c->p < c->end && *c->p == '+')
+		c->p++;
+	if (c->p == c->end || *c->p++ != '}')
+		return -1;
+	if (c->p < c->end && *c->p == '\r')
+		c->p++;
+	if (c->p == c->end || *c->p++ != '\n' || (size_t)(c->end - c->p) < size)
+		return -1;
+	if (memchr(c->p, 0, size) != NULL)
+		return -1;
+	memcpy(dst, c->p, size);
+	c->p += size;
+	return (long)size;
+}
+
+/* atom and astring characters; 8-bit ones are let through, as Dovecot does. */
+static bool
+atom_char(uint8_t ch)
+{
+	return ch > ' ' && ch != 0x7f && strchr("(){\"\\%*", ch) == NULL;
+}
+
+long
+imap_astring(struct imap_cursor *c, uint8_t *dst, size_t cap)
+{
+	size_t n = 0;
+
+	if (at_eol(c))
+		return -1;
+	if (*c->p == '"')
+		return quoted(c, dst, cap);
+	if (*c->p == '{')
+		return literal(c, dst, cap);
+	/* Dovecot takes % and * and a backslash in the atoms of LOGIN: people have
+	 * such passwords. */
+	while (!at_eol(c) && (atom_char(*c->p) || *c->p == '%' || *c->p == '*' || *c->p == '\\')) {
+		if (n == cap)
+			return -1;
+		dst[n++] = *c->p++;
+	}
+	return n > 0 && (at_eol(c) || *c->p == ' ' || *c->p == ')') ? (long)n : -1;
+}
+
+long
+imap_nstring(struct imap_cursor *c, uint8_t *dst, size_t cap, bool *nil)
+{
+	*nil = false;
+	if (c->end - c->p >= 3 && strncasecmp((const char *)c->p, "NIL", 3) == 0) {
+		*nil = true;
+		c->p += 3;
+		return 0;
+	}
+	if (c->p < c->end && *c->p == '"')
+		return quoted(c, dst, cap);
+	if (c->p < c->end && *c->p == '{')
+		return literal(c, dst, cap);
+	return -1;
+}
+
+bool
+imap_tag_valid(const uint8_t *p, size_t len, size_t max)
+{
+	if (len == 0 || len > max)
+		return false;
+	for (size_t i = 0; i < len; i++)
+		if (!atom_char(p[i]) || p[i] == '+' || p[i] >= 0x80)
+			return false;
+	return true;
+}

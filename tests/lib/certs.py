@@ -36,7 +36,9 @@ class Certificate:
         finally:
             os.umask(old)
         os.chmod(self.key, 0o600)
-        alt = ",".join([f"DNS:{n}" for n in names] + [f"IP:{a}" for a in addresses])
+        # An address as a DNS name, too: mbsync compares nothing else.
+        alt = ",".join([f"DNS:{n}" for n in (*names, *addresses)]
+                       + [f"IP:{a}" for a in addresses])
         openssl("req", "-x509", "-new", "-key", self.key, "-out", self.cert,
                 "-days", str(days), "-subj", f"/CN={names[0]}",
                 "-addext", f"subjectAltName={alt}")

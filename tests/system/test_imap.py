@@ -201,8 +201,8 @@ class Privacy(SystemTest):
 class Required(SystemTest):
     settings = "ssl = required"
 
-    def test_no_login_without_tls_even_from_here(self):
-        c = self.imap(equal=True)
+    def test_no_login_without_tls(self):
+        c = self.imap()
         self.assertIn("LOGINDISABLED", c.greeting)
         self.assertNotIn("AUTH=", c.greeting)
         self.assertTrue(c.login().startswith("NO [PRIVACYREQUIRED]"))

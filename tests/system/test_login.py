@@ -136,7 +136,7 @@ class Logins:
                     text=True, timeout=60)
                 self.assertIn("a OK", r.stdout, r.stderr)
                 self.assertIn("b OK", r.stdout, r.stderr)
-                self.gh.wait_log(rf"Login: user=<alice>.*rip=.*TLS", 20)
+                self.gh.wait_log(r"Login: user=<alice>.*rip=.*TLS", 20)
 
     def test_pipelined_commands_survive_the_login(self):
         c = self.imap(tls=True)

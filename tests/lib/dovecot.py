@@ -20,6 +20,7 @@ import time
 from procs import Process, end_all
 
 MAIL_ID = 64602                 # owns the mail when we are root; needs no passwd entry
+DIRECTORIES = set()             # what must be removed if all else fails
 AUTH_ACCOUNT = "dovecot"        # default_internal_user of gatehouse and Dovecot
 WELCOME = (b"From: gatehouse <postmaster@example.test>\r\n"
            b"To: alice@example.test\r\n"
@@ -150,8 +151,7 @@ class Dovecot:
         self.users = dict(users or {"alice": "wonderland"})
         self.root = os.geteuid() == 0
         self.uid, self.gid = os.geteuid(), os.getegid()
-        self.dir = tempfile.mkdtemp(prefix="gh-", dir=base)
-        os.chmod(self.dir, 0o755)
+        self.dir = make_directory(base)
         self.sock = os.path.join(self.dir, "sock")
         self.conf = os.path.join(self.dir, "dovecot.conf")
         self.log = os.path.join(self.dir, "dovecot.log")
@@ -338,9 +338,18 @@ class Dovecot:
         self.close()
 
 
+def make_directory(base):
+    """A directory that everybody may enter; see DIRECTORIES."""
+    path = tempfile.mkdtemp(prefix="gh-", dir=base)
+    DIRECTORIES.add(path)
+    os.chmod(path, 0o755)
+    return path
+
+
 def remove_tree(path):
     def retry(function, name, _):
         os.chmod(os.path.dirname(name), stat.S_IRWXU)
         function(name)
+    DIRECTORIES.discard(path)
     if os.path.isdir(path):
         shutil.rmtree(path, onerror=retry)

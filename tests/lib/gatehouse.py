@@ -13,13 +13,12 @@ import re
 import signal
 import socket
 import subprocess
-import tempfile
 import threading
 import time
 
 import procs
 from certs import Certificate
-from dovecot import die_with_parent, remove_tree
+from dovecot import die_with_parent, make_directory, remove_tree
 from procs import Process
 
 ROOT = os.geteuid() == 0
@@ -120,8 +119,7 @@ class Gatehouse:
     def __init__(self, sock, settings="", imap_login="", pop3_login="", cert=None, kind="p256",
                  address=None, keep_ids=False, program=None, ports=None,
                  conf=None, echo=None, base="/tmp"):
-        self.dir = tempfile.mkdtemp(prefix="gh-", dir=base)
-        os.chmod(self.dir, 0o755)
+        self.dir = make_directory(base)
         self.sock = sock
         self.address = address or own_address()
         self.ports = ports or {n: free_port(self.address)

@@ -11,6 +11,7 @@ works by hand.  The exit status is 1 if anything failed or nothing ran.
 """
 
 import os
+import signal
 import sys
 import time
 import traceback
@@ -77,14 +78,34 @@ class Result(unittest.TestResult):
         self.say("not ok", test, detail="unexpected success")
 
 
+def interrupted(*_):
+    raise KeyboardInterrupt         # the one exception that unittest lets through
+
+
+def clean_up():
+    """After an interruption: the classes' own cleanups did not run."""
+    import dovecot
+    import gatehouse
+    gatehouse.reap_orphans()
+    for path in list(dovecot.DIRECTORIES):
+        dovecot.remove_tree(path)
+
+
 def main(argv):
+    signal.signal(signal.SIGTERM, interrupted)
     path = os.path.abspath(argv[1])
     sys.path.insert(0, os.path.dirname(path))
     module = os.path.basename(path)[:-3]
     loader = unittest.TestLoader()
     names = [f"{module}.{n}" for n in argv[2:]] or [module]
     result = Result()
-    loader.loadTestsFromNames(names).run(result)
+    try:
+        loader.loadTestsFromNames(names).run(result)
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        clean_up()
+        print(f"# {module}: interrupted")
+        return 1
     c = result.counts
     print(f"# {module}: {c['ok']} passed, {c['not ok']} failed, {c['skip']} skipped")
     return 1 if c["not ok"] or not sum(c.values()) else 0

@@ -17,7 +17,7 @@
 #include "confine/late.h"
 #include "ipc/fds.h"
 #include "ipc/filters.h"
-#include "login/arena.h"
+#include "login/heap.h"
 #include "login/control.h"
 #include "login/tls.h"
 #include "login/worker.h"
@@ -90,7 +90,7 @@ place_descriptors(bool pool)
 /* A pooled worker's connections share one arena: what vsz_limit leaves beside
  * the image, the settings and the stack. */
 static size_t
-pool_arena(void)
+pool_heap(void)
 {
 	const rlim_t beside = (rlim_t)28 << 20, most = (rlim_t)512 << 20;
 	struct rlimit as;
@@ -116,14 +116,14 @@ main(int argc, char **argv)
 		fatal(EX_OSERR, "cannot map the filters");
 	read_settings(&worker);
 	plan = (const struct late_plan *)((const char *)&worker.set + mode->plan);
-	if (!arena_init(pool ? pool_arena() : worker.set.arena_bytes))
+	if (!heap_init(pool ? pool_heap() : worker.set.arena_bytes))
 		fatal(EX_OSERR, "cannot map OpenSSL's arena");
 	if (late_enter(plan, &rep) == -1)
 		fatalx(EX_OSERR, "%s", late_reason());
 	if (!tls_init(&worker.set, worker.service, mode->run == template_run || pool))
 		fatalx(EX_CONFIG, "TLS: %s", tls_error());
 	log_debug("%s-login %s: arena %zu KiB used after the rehearsal", argv[2], argv[1],
-	    arena_used() >> 10);
+	    heap_used() >> 10);
 	place_descriptors(pool);
 	if (pool && !pool_prepare())
 		fatal(EX_OSERR, "cannot make an epoll instance");

@@ -9,7 +9,7 @@
 
 #include "common/str.h"
 #include "ipc/msg.h"
-#include "login/arena.h"
+#include "login/heap.h"
 #include "login/tls.h"
 
 /* In the clear nothing may be read that cannot be handed over with the rest
@@ -620,5 +620,5 @@ session_wipe(struct session *s)
 	s->in_len = 0;
 	explicit_bzero(s->dlg.user, sizeof(s->dlg.user));
 	wipe_stack();
-	arena_wipe_free();
+	heap_wipe_free();
 }

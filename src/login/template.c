@@ -18,7 +18,7 @@
 #include "common/log.h"
 #include "ipc/fds.h"
 #include "ipc/filters.h"
-#include "login/arena.h"
+#include "login/heap.h"
 #include "login/control.h"
 #include "login/worker.h"
 
@@ -30,7 +30,7 @@ child_main(struct worker *w, const struct conn_info *info)
 {
 	static const struct rlimit none;
 
-	arena_fork(POPULATE);
+	heap_fork(POPULATE);
 	setrlimit(RLIMIT_NPROC, &none); /* here, not in the template: its clone would fail */
 	if (w->set.template_plan.seccomp != NEED_OFF && filters_install(FILTER_LOGIN) == -1)
 		fatal(EX_OSERR, "cannot install the login filter");

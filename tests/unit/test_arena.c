@@ -2,33 +2,36 @@
  * The worker's allocator: classes, reuse, alignment, exhaustion, what a forked
  * child leaves alone, wiping.
  */
+/* SRC: src/common/arena.c */
 /* LIBS: -lcrypto */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <cmocka.h>
 
-#include "login/arena.c"
+#include "login/heap.c"
+
+#include <string.h>
 
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define ARENA (1u << 20)
+#define SIZE (1u << 20)
 
 static void
 classes_fit(void **state)
 {
 	(void)state;
 	for (size_t size = 1; size < 300000; size += size < 2000 ? 1 : 997) {
-		unsigned int cls = class_of(size);
+		unsigned int cls = arena_class_of(size);
 
-		assert_true(cls < CLASSES);
-		assert_true(class_size(cls) >= size);
-		assert_true(cls == 0 || class_size(cls - 1) < size);
+		assert_true(cls < ARENA_CLASSES);
+		assert_true(arena_class_size(cls) >= size);
+		assert_true(cls == 0 || arena_class_size(cls - 1) < size);
 		/* No class wastes more than a fifth beyond the smallest ones. */
 		if (size > 128)
-			assert_true(class_size(cls) - size <= size / 4 + 16);
+			assert_true(arena_class_size(cls) - size <= size / 4 + 16);
 	}
 }
 
@@ -90,7 +93,7 @@ free_is_wiped_on_demand(void **state)
 	memcpy(p + 500, "wonderland", 10);
 	OPENSSL_free(p);
 	assert_memory_equal(p + 500, "wonderland", 10); /* control: freeing alone leaves it */
-	arena_wipe_free();
+	heap_wipe_free();
 	for (int i = 0; i < 10; i++)
 		assert_int_equal(p[500 + i], 0);
 }
@@ -100,24 +103,24 @@ static void
 child_leaves_the_template_alone(void **state)
 {
 	unsigned char *old = OPENSSL_malloc(64);
-	uint8_t before[HEADER + 64];
+	uint8_t before[ARENA_HEADER + 64];
 	int status;
 	pid_t pid;
 
 	(void)state;
 	memset(old, 7, 64);
-	memcpy(before, old - HEADER, sizeof(before));
+	memcpy(before, old - ARENA_HEADER, sizeof(before));
 	pid = fork();
 	if (pid == 0) {
 		uint8_t *a, *b;
 
-		arena_fork(64 << 10);
+		heap_fork(64 << 10);
 		OPENSSL_free(old);
-		if (memcmp(before, old - HEADER, sizeof(before)) != 0)
+		if (memcmp(before, old - ARENA_HEADER, sizeof(before)) != 0)
 			_exit(1);
 		a = OPENSSL_malloc(64);
 		b = OPENSSL_malloc(64);
-		if (a <= old || b <= a || b - a > 128 || (uintptr_t)(a - HEADER) % 4096 != 0)
+		if (a <= old || b <= a || b - a > 128 || (uintptr_t)(a - ARENA_HEADER) % 4096 != 0)
 			_exit(2);
 		/* Growing a block of the template's must move it. */
 		if (OPENSSL_realloc(old, 65) == old)
@@ -164,7 +167,7 @@ main(void)
 	    cmocka_unit_test(double_free_ends_the_process),
 	};
 
-	if (!arena_init(ARENA))
+	if (!heap_init(SIZE))
 		return 1;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

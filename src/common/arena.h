@@ -1,0 +1,43 @@
+/*
+ * A heap inside one mapping that the caller made: size classes with free lists,
+ * first use in address order, NULL when it is full.  No system call, ever; a
+ * foreign pointer or a double free ends the process (a trap instruction).
+ * One thread only.
+ */
+#ifndef COMMON_ARENA_H
+#define COMMON_ARENA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define ARENA_CLASSES 80
+#define ARENA_HEADER 16
+#define ARENA_BLOCK_MAX ((size_t)1 << 24)
+
+struct arena_block;
+
+struct arena {
+	uint8_t *base, *end;
+	uint8_t *bump;   /* never used before */
+	uint8_t *shared; /* blocks below belong to the parent (arena_freeze) */
+	bool wipe;       /* blocks are wiped when they are freed or moved */
+	struct arena_block *free[ARENA_CLASSES];
+};
+
+/* base must be aligned to a page, zeroed and writable. */
+void arena_make(struct arena *a, void *base, size_t size, bool wipe);
+void *arena_get(struct arena *a, size_t size);
+void arena_put(struct arena *a, void *p);
+void *arena_resize(struct arena *a, void *p, size_t size);
+/* What is there stays as it is: freeing it writes nothing, new blocks come from
+ * the next page on.  For a forked child. */
+void arena_freeze(struct arena *a);
+/* Wipe all free blocks. */
+void arena_wipe(struct arena *a);
+
+/* For tests. */
+size_t arena_class_size(unsigned int cls);
+unsigned int arena_class_of(size_t size);
+
+#endif

@@ -1,0 +1,81 @@
+#include "login/heap.h"
+
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <sys/mman.h>
+
+#include "common/arena.h"
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+static struct arena heap;
+
+static void *
+hook_malloc(size_t size, const char *file, int line)
+{
+	(void)file;
+	(void)line;
+	return size == 0 ? NULL : arena_get(&heap, size);
+}
+
+static void
+hook_free(void *p, const char *file, int line)
+{
+	(void)file;
+	(void)line;
+	arena_put(&heap, p);
+}
+
+static void *
+hook_realloc(void *p, size_t size, const char *file, int line)
+{
+	if (size == 0) {
+		hook_free(p, file, line);
+		return NULL;
+	}
+	return arena_resize(&heap, p, size);
+}
+
+bool
+heap_init(size_t bytes)
+{
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (p == MAP_FAILED)
+		return false;
+	madvise(p, bytes, MADV_DONTDUMP);
+	arena_make(&heap, p, bytes, false);
+	if (CRYPTO_set_mem_functions(hook_malloc, hook_realloc, hook_free) != 1) {
+		errno = EBUSY; /* libcrypto has allocated already: our bug */
+		return false;
+	}
+	return true;
+}
+
+void
+heap_fork(size_t populate)
+{
+	size_t room;
+
+	arena_freeze(&heap);
+	room = (size_t)(heap.end - heap.bump) & ~(size_t)4095;
+	if (populate > room)
+		populate = room;
+	if (populate > 0)
+		madvise(heap.bump, populate, MADV_POPULATE_WRITE);
+}
+
+size_t
+heap_used(void)
+{
+	return (size_t)(heap.bump - heap.base);
+}
+
+void
+heap_wipe_free(void)
+{
+	arena_wipe(&heap);
+}

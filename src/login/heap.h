@@ -1,0 +1,28 @@
+/*
+ * OpenSSL's heap in a worker: one mapping made before libcrypto's first call, so
+ * that no brk or mmap is needed once the filter is in force.  When it is full an
+ * allocation returns NULL, which costs the connection that asked, not a signal.
+ */
+#ifndef LOGIN_HEAP_H
+#define LOGIN_HEAP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Map it and hand it to CRYPTO_set_mem_functions.  Before anything else of
+ * libcrypto; false: errno says why. */
+bool heap_init(size_t bytes);
+
+/* In a forked child, before its first allocation: the template's blocks stay
+ * untouched, new ones come from a contiguous fresh range of which the first
+ * `populate` bytes are mapped at once, instead of a page fault at a time (a kernel
+ * without MADV_POPULATE_WRITE is fine). */
+void heap_fork(size_t populate);
+
+/* Bytes handed out at the high-water mark, for sizing and the log. */
+size_t heap_used(void);
+
+/* Wipe everything that is free: what a dialog left behind in freed blocks. */
+void heap_wipe_free(void);
+
+#endif

@@ -7,9 +7,9 @@
 
 #include "config/config.h"
 
-/* One signature makes a handshake; the second is room for a
- * client whose first ServerHello was lost to a retry. */
-#define SIGN_LIMIT 2
+/* One signature makes a handshake (a HelloRetryRequest needs none): after it the
+ * signer closes its end of the channel. */
+#define SIGN_LIMIT 1
 
 void config_to_launcher(const struct config *c, struct launcher_settings *s);
 void config_to_auth(const struct config *c, struct auth_settings *s);

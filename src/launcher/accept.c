@@ -1,0 +1,351 @@
+/*
+ * New connections: limits first (dovecot-protocols D.11), then the channels, then
+ * the auth client, the signer and a worker are told.
+ */
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "launcher/launcher.h"
+#include "launcher/session_id.h"
+#include "proto/dialog.h"
+
+/* Ends of the channels of one connection: ours to close. */
+struct ends {
+	int client;
+	int auth[2], signer[2], mail[2]; /* [0] worker's, [1] the peer's */
+};
+
+static struct msgout out;
+
+static void
+arm(struct listener *l, bool on)
+{
+	if (l->armed == on)
+		return;
+	l->armed = on;
+	if (on)
+		watch(l->fd, SRC_LISTENER, (unsigned int)(l - lr.listeners));
+	else
+		unwatch(l->fd);
+}
+
+void
+accept_again(void)
+{
+	lr.retry_at = 0;
+	for (unsigned int i = 0; i < lr.nlisteners; i++)
+		if (lr.started && !lr.draining && lr.auth_ready && lr.keys_ready)
+			arm(&lr.listeners[i], true);
+}
+
+/* Leave them in the backlog for a moment. */
+static void
+pause_service(enum service s, uint64_t until)
+{
+	for (unsigned int i = 0; i < lr.nlisteners; i++)
+		if (lr.listeners[i].service == s)
+			arm(&lr.listeners[i], false);
+	if (until != 0 && (lr.retry_at == 0 || until < lr.retry_at))
+		lr.retry_at = until;
+}
+
+/* ---- limits --------------------------------------------------------------- */
+
+static void
+log_full(enum service s, uint64_t now)
+{
+	struct service_state *st = &lr.service[s];
+	bool one = st->set.process_limit == 1 && st->set.model == MODEL_POOLED;
+
+	if (st->last_full_log != 0 && now - st->last_full_log < 1000)
+		return;
+	st->last_full_log = now;
+	log_warnx("%s-login: %s (%u) reached, client connections are being dropped: raise service "
+	    "%s-login { %s }", service_name(s), one ? "client_limit" : "process_limit",
+	    one ? st->set.client_limit : st->set.process_limit, service_name(s),
+	    one ? "client_limit" : "process_limit");
+}
+
+/*
+ * No room.  The oldest connection before login is told to go; the new one is
+ * accepted when its process is gone (reap calls accept_again).  Sessions after
+ * login never end for this.
+ */
+static void
+make_room(enum service s, uint64_t now)
+{
+	struct service_state *st = &lr.service[s];
+	struct conn *victim = conns_stopping(s) == 0 ? conns_victim(s) : NULL;
+
+	log_full(s, now);
+	if (victim != NULL) {
+		peers_stop(victim, DLG_BYE_QUEUE_FULL, now);
+		st->full_since = 0;
+	} else if (conns_stopping(s) == 0 && st->full_since == 0) {
+		st->full_since = now;
+	}
+	pause_service(s, 0);
+}
+
+/* True: a process may take one more connection of s, now. */
+static struct worker *
+find_worker(enum service s, uint64_t now)
+{
+	struct service_state *st = &lr.service[s];
+	struct worker *w;
+
+	if (st->set.model == MODEL_FORK && !workers_room(s)) {
+		make_room(s, now);
+		return NULL;
+	}
+	w = workers_pick(s);
+	if (w != NULL) {
+		st->full_since = 0;
+		return w;
+	}
+	st->missed = true;
+	if (st->set.model != MODEL_FORK && !workers_room(s)) {
+		bool starting = false;
+
+		for (unsigned int i = 0; i < lr.nworkers; i++)
+			if (lr.workers[i].pid != 0 && lr.workers[i].service == s &&
+			    !lr.workers[i].ready)
+				starting = true;
+		if (!starting) {
+			make_room(s, now);
+			return NULL;
+		}
+	}
+	workers_start_ready(s, now);
+	pause_service(s, now + 1000); /* its hello wakes us long before */
+	return NULL;
+}
+
+/* ---- one connection ------------------------------------------------------- */
+
+static void
+close_end(int *fd)
+{
+	if (*fd != -1)
+		close(*fd);
+	*fd = -1;
+}
+
+static void
+close_ends(struct ends *e)
+{
+	close_end(&e->client);
+	for (int i = 0; i < 2; i++) {
+		close_end(&e->auth[i]);
+		close_end(&e->signer[i]);
+		close_end(&e->mail[i]);
+	}
+}
+
+static bool
+make_ends(struct ends *e)
+{
+	const int packet = SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK;
+	const int stream = SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
+
+	return socketpair(AF_UNIX, packet, 0, e->auth) == 0 &&
+	    socketpair(AF_UNIX, packet, 0, e->signer) == 0 &&
+	    socketpair(AF_UNIX, stream, 0, e->mail) == 0;
+}
+
+static uint64_t
+wall_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+static void
+describe(struct conn_info *info, const struct listener *l, int fd,
+    const struct sockaddr_storage *peer)
+{
+	struct sockaddr_storage own;
+	socklen_t len = sizeof(own);
+
+	memset(info, 0, sizeof(*info));
+	memset(&own, 0, sizeof(own));
+	if (getsockname(fd, (struct sockaddr *)&own, &len) == -1)
+		own.ss_family = peer->ss_family;
+	info->service = (enum service)l->service;
+	info->flags = l->flags;
+	conn_addr_from(&info->remote, peer);
+	conn_addr_from(&info->local, &own);
+	for (unsigned int i = 0; i < lr.set.nnets; i++)
+		if (conn_net_has(&lr.set.nets[i], &info->remote))
+			info->flags |= CONN_TRUSTED | CONN_SECURED;
+	if (conn_addr_same_ip(&info->remote, &info->local))
+		info->flags |= CONN_SECURED;
+	session_id_make(info->session, &info->remote, wall_us());
+}
+
+static bool
+tell_peers(const struct conn_info *info, struct ends *e)
+{
+	msg_begin(&out, MSG_CONN_OPEN, info->id);
+	conn_put(&out.w, info);
+	msg_add_fd(&out, e->auth[1]);
+	msg_add_fd(&out, e->mail[1]);
+	if ((info->flags & CONN_TLS_IMPLICIT) == 0)
+		msg_add_fd(&out, e->client);
+	if (msg_send(lr.auth_fd, &out) == -1)
+		return false;
+	msg_begin(&out, MSG_CONN_OPEN, info->id);
+	conn_put(&out.w, info);
+	msg_add_fd(&out, e->signer[1]);
+	return msg_send(lr.keys_fd, &out) == 0;
+}
+
+static bool
+tell_worker(const struct conn_info *info, struct ends *e, struct worker *w)
+{
+	msg_begin(&out, MSG_CONN_TAKE, info->id);
+	conn_put(&out.w, info);
+	msg_add_fd(&out, e->client);
+	msg_add_fd(&out, e->auth[0]);
+	msg_add_fd(&out, e->signer[0]);
+	msg_add_fd(&out, e->mail[0]);
+	return msg_send(w->fd, &out) == 0;
+}
+
+/* The worker has it: who counts it, and when is the worker full. */
+static void
+account(struct conn *c, struct worker *w, uint64_t now)
+{
+	struct service_state *st = &lr.service[c->service];
+
+	w->uses++;
+	switch (st->set.model) {
+	case MODEL_FORK:
+		st->processes++;
+		break;
+	case MODEL_EXEC:
+		w->holds_conn = true;
+		reap_bind(c, w->pid, now);
+		workers_start_ready((enum service)c->service, now);
+		break;
+	case MODEL_POOLED:
+		c->worker = (uint16_t)(w - lr.workers + 1);
+		w->conns++;
+		if (st->set.service_count > 0 && w->uses >= st->set.service_count)
+			workers_close(w); /* it serves what it has, and ends */
+		workers_start_ready((enum service)c->service, now);
+		break;
+	}
+}
+
+static void
+serve(struct listener *l, struct worker *w, int fd, const struct sockaddr_storage *peer,
+    uint64_t now)
+{
+	struct ends e = {.client = fd, .auth = {-1, -1}, .signer = {-1, -1}, .mail = {-1, -1}};
+	struct conn *c = conns_add((enum service)l->service, now);
+	struct conn_info info;
+	int on = 1;
+
+	if (c == NULL) {
+		close_ends(&e);
+		return;
+	}
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	describe(&info, l, fd, peer);
+	info.id = c->id;
+	memcpy(c->session, info.session, sizeof(c->session));
+	if (make_ends(&e) && tell_peers(&info, &e) && tell_worker(&info, &e, w)) {
+		account(c, w, now);
+	} else {
+		log_warn("%s-login: cannot hand out a connection", service_name(info.service));
+		conns_remove(c);
+	}
+	close_ends(&e);
+}
+
+/* ---- the listener --------------------------------------------------------- */
+
+void
+accept_on(struct listener *l, uint64_t now)
+{
+	struct sockaddr_storage peer;
+	socklen_t len = sizeof(peer);
+	struct worker *w;
+	int fd;
+
+	if (!lr.auth_ready || !lr.keys_ready) {
+		pause_service((enum service)l->service, 0);
+		return;
+	}
+	w = find_worker((enum service)l->service, now);
+	if (w == NULL)
+		return;
+	memset(&peer, 0, sizeof(peer));
+	fd = accept4(l->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd != -1) {
+		serve(l, w, fd, &peer, now);
+	} else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+		log_warn("%s-login: accept", service_name((enum service)l->service));
+		pause_service((enum service)l->service, now + 1000);
+	}
+}
+
+/* Full for 10 s with nobody to end: those who wait are better told. */
+static void
+close_waiting(enum service s, uint64_t now)
+{
+	for (unsigned int i = 0; i < lr.nlisteners; i++) {
+		int fd;
+
+		while (lr.listeners[i].service == s &&
+		    (fd = accept4(lr.listeners[i].fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) != -1)
+			close(fd);
+	}
+	log_full(s, now);
+}
+
+static void
+kill_overdue(enum service s, uint64_t now)
+{
+	struct conn *next;
+
+	for (struct conn *c = conns_next_before_login(s, NULL); c != NULL; c = next) {
+		uint64_t limit = c->accepted_ms + lr.set.login_timeout_ms + TIMEOUT_GRACE_MS;
+
+		next = conns_next_before_login(s, c);
+		if (now < limit && !(c->stopping && now >= c->kill_at))
+			continue;
+		/* A pooled worker is not killed for one of its connections: it keeps
+		 * its own time, and the auth client lets go. */
+		if (c->pid > 1)
+			kill(c->pid, SIGKILL);
+	}
+}
+
+void
+accept_tick(uint64_t now)
+{
+	for (int i = 0; i < SERVICE__MAX; i++) {
+		enum service s = (enum service)i;
+		struct service_state *st = &lr.service[s];
+
+		kill_overdue(s, now);
+		if (st->full_since != 0 && now - st->full_since >= FULL_MS) {
+			close_waiting(s, now);
+			st->full_since = 0;
+			accept_again();
+		}
+	}
+	if (lr.retry_at != 0 && now >= lr.retry_at)
+		accept_again();
+}

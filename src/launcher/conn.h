@@ -1,0 +1,54 @@
+/*
+ * The table of connections.  The launcher holds no descriptor of a connection once
+ * it is handed out: an entry is an id, a process, a state and times.  Pure: times
+ * are passed in.
+ */
+#ifndef LAUNCHER_CONN_H
+#define LAUNCHER_CONN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "ipc/conn.h"
+
+#define CONN_MAX 65536 /* the low half of an id is the slot */
+
+struct conn {
+	uint32_t id;          /* 0: the slot is free */
+	pid_t pid;            /* 0: not known yet */
+	uint8_t service;
+	bool logged_in;
+	bool stopping;        /* told to end; killed at kill_at */
+	uint16_t worker;      /* pooled: its worker's slot + 1; else 0 */
+	uint64_t accepted_ms, kill_at;
+	char session[33];
+	/* oldest first, those before login, for each service */
+	uint32_t older, newer; /* slots, CONN_NONE */
+	uint32_t same_bucket;  /* by pid */
+};
+
+#define CONN_NONE UINT32_MAX
+
+/* Allocates the table; false: no memory. */
+bool conns_init(void);
+/* A fresh entry at the new end of its service's queue; NULL: the table is full. */
+struct conn *conns_add(enum service s, uint64_t now);
+struct conn *conns_by_id(uint32_t id);
+struct conn *conns_by_pid(pid_t pid);
+void conns_set_pid(struct conn *c, pid_t pid);
+void conns_logged_in(struct conn *c);
+void conns_remove(struct conn *c);
+/* The oldest that has not logged in and is not stopping; NULL: none. */
+struct conn *conns_victim(enum service s);
+/* Walk those before login, oldest first: NULL, then what came before. */
+struct conn *conns_next_before_login(enum service s, const struct conn *c);
+/* Walk all. */
+struct conn *conns_next(const struct conn *c);
+unsigned int conns_count(enum service s); /* all states */
+unsigned int conns_total(void);
+unsigned int conns_stopping(enum service s);
+/* Told to end (BYE is on its way). */
+void conns_mark_stopping(struct conn *c, uint64_t kill_at);
+
+#endif

@@ -1,0 +1,205 @@
+/*
+ * gatehouse-launcher: accepts connections, keeps the limits, starts and reaps
+ * workers.  Its filter was installed before exec and is inherited by all of them.
+ */
+#include <errno.h>
+#include <linux/close_range.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "confine/late.h"
+#include "ipc/fds.h"
+#include "ipc/filters.h"
+#include "launcher/launcher.h"
+
+#define EVENTS 64
+#define TICK_MS 1000
+#define FAST_TICK_MS 50 /* while somebody is being stopped or waits */
+
+struct launcher lr = {.control_fd = FD_CONTROL, .auth_fd = -1, .keys_fd = -1};
+
+uint64_t
+now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+bool
+watch(int fd, enum source kind, unsigned int index)
+{
+	struct epoll_event e = {.events = EPOLLIN, .data.u64 = (uint64_t)kind << 32 | index};
+
+	return epoll_ctl(lr.ep, EPOLL_CTL_ADD, fd, &e) == 0;
+}
+
+void
+unwatch(int fd)
+{
+	epoll_ctl(lr.ep, EPOLL_CTL_DEL, fd, NULL);
+}
+
+static void
+handle(const struct epoll_event *e, uint64_t now)
+{
+	unsigned int index = (uint32_t)e->data.u64;
+	struct signalfd_siginfo si;
+
+	switch ((enum source)(e->data.u64 >> 32)) {
+	case SRC_SIGNAL:
+		while (read(lr.signal_fd, &si, sizeof(si)) > 0)
+			;
+		reap(now);
+		break;
+	case SRC_CONTROL:
+		if (lr.control_fd != -1)
+			peers_control();
+		break;
+	case SRC_AUTH:
+		if (lr.auth_fd != -1)
+			peers_auth();
+		break;
+	case SRC_KEYS:
+		if (lr.keys_fd != -1)
+			peers_keys();
+		break;
+	case SRC_LISTENER:
+		if (index < lr.nlisteners && lr.listeners[index].armed)
+			accept_on(&lr.listeners[index], now);
+		break;
+	case SRC_WORKER:
+		if (lr.workers[index].fd != -1)
+			workers_read(&lr.workers[index], now);
+		break;
+	}
+}
+
+static bool
+busy(void)
+{
+	if (lr.retry_at != 0)
+		return true;
+	for (int s = 0; s < SERVICE__MAX; s++)
+		if (conns_stopping((enum service)s) > 0 || lr.service[s].failures > 0)
+			return true;
+	return false;
+}
+
+static void
+tick(uint64_t now)
+{
+	accept_tick(now);
+	if (now - lr.ticked_ms >= TICK_MS) {
+		lr.ticked_ms = now;
+		workers_tick(now);
+	}
+	if (lr.draining && lr.drain_kill_at != 0 && now >= lr.drain_kill_at) {
+		lr.drain_kill_at = 0;
+		for (struct conn *c = conns_next(NULL); c != NULL; c = conns_next(c)) {
+			pid_t pid = c->worker != 0 ? lr.workers[c->worker - 1].pid : c->pid;
+
+			if (pid > 1)
+				kill(pid, SIGKILL);
+		}
+	}
+}
+
+static void __attribute__((noreturn))
+loop(void)
+{
+	struct epoll_event e[EVENTS];
+	uint64_t fast_at = 0;
+
+	for (;;) {
+		int n = epoll_wait(lr.ep, e, EVENTS, busy() ? FAST_TICK_MS : TICK_MS);
+		uint64_t now = now_ms();
+
+		if (n == -1 && errno != EINTR)
+			fatal(EX_OSERR, "epoll_wait");
+		for (int i = 0; i < n; i++)
+			handle(&e[i], now);
+		if (now - fast_at >= FAST_TICK_MS) {
+			fast_at = now;
+			tick(now);
+		}
+	}
+}
+
+static void
+read_settings(void)
+{
+	static uint8_t buf[65536];
+	long len = settings_read(FD_SETTINGS, buf, sizeof(buf));
+	struct rd r = {.p = buf, .end = buf + (len > 0 ? len : 0)};
+
+	if (len == -1 || !launcher_settings_unpack(&r, &lr.set))
+		fatalx(EX_CONFIG, "the settings from the supervisor cannot be read");
+	log_set_debug(lr.set.debug != 0);
+	for (int s = 0; s < SERVICE__MAX; s++) {
+		struct service_state *st = &lr.service[s];
+
+		st->set = lr.set.service[s];
+		st->wanted = st->set.process_min_avail > 0 ? st->set.process_min_avail : 1;
+	}
+}
+
+/* Everything below FD_FIRST_FREE is taken, so that what comes later never has a
+ * number that a new worker's descriptors are placed at. */
+static void
+fill_descriptors(void)
+{
+	static const int empty[] = {0, 1, FD_CLIENT, FD_AUTH, FD_SIGNER, FD_MAIL, FD_SETTINGS,
+	    FD_FILTERS, FD_IMAGE, FD_FIRST_FREE - 1};
+
+	for (size_t i = 0; i < sizeof(empty) / sizeof(empty[0]); i++)
+		if (dup2(FD_LOG, empty[i]) == -1)
+			fatal(EX_OSERR, "cannot place descriptor %d", empty[i]);
+}
+
+static void
+watch_children(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	lr.signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	lr.ep = epoll_create1(EPOLL_CLOEXEC);
+	if (lr.signal_fd == -1 || lr.ep == -1 || !watch(lr.signal_fd, SRC_SIGNAL, 0) ||
+	    !watch(FD_CONTROL, SRC_CONTROL, 0))
+		fatal(EX_OSERR, "cannot make the event loop");
+}
+
+int
+main(void)
+{
+	struct layer_report rep = {0};
+	struct msgout out;
+	uint8_t packed[96];
+
+	prctl(PR_SET_NAME, "gatehouse-launcher");
+	if (filters_map(FD_FILTERS) == -1) /* keeps the address taken: no filter of its own */
+		fatal(EX_OSERR, "cannot map the filters");
+	read_settings();
+	if (late_enter(&lr.set.plan, &rep) == -1)
+		fatalx(EX_OSERR, "%s", late_reason());
+	rep.state[LAYER_SECCOMP] = LAYER_NOT_ASKED; /* it is the outer one */
+	fill_descriptors();
+	if (!conns_init())
+		fatal(EX_OSERR, "no memory for the table of connections");
+	watch_children();
+	hello_put(&out, R_LAUNCHER, packed, layer_report_pack(&rep, packed, sizeof(packed)));
+	if (msg_send(FD_CONTROL, &out) == -1)
+		fatal(EX_OSERR, "cannot greet the supervisor");
+	loop();
+}

@@ -1,0 +1,121 @@
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "launcher/launcher.h"
+
+/* A template's message about its child may come after the child's end: what
+ * nobody knows is remembered for a moment. */
+#define UNKNOWN_MAX 256
+
+static struct {
+	pid_t pid;
+	int code, status;
+} unknown[UNKNOWN_MAX];
+static unsigned int next_unknown;
+
+/* Signals that speak of an attack, or of a policy that forbids what it should
+ * not: the next worker gets another layout (design 2.5). */
+static bool
+is_crash(int code, int status)
+{
+	static const int signals[] = {SIGSYS, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP};
+
+	if (code != CLD_KILLED && code != CLD_DUMPED)
+		return false;
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		if (signals[i] == status)
+			return true;
+	return false;
+}
+
+void
+conn_over(struct conn *c)
+{
+	struct service_state *st = &lr.service[c->service];
+
+	if (c->worker != 0) {
+		struct worker *w = &lr.workers[c->worker - 1];
+
+		if (w->conns > 0 && --w->conns == 0)
+			w->idle_since = now_ms();
+	} else if (st->set.model == MODEL_FORK && st->processes > 0) {
+		st->processes--; /* exec: counted with its worker */
+	}
+	conns_remove(c);
+	accept_again();
+	peers_check_drained();
+}
+
+static void
+log_crash(enum service s, pid_t pid, int sig, const char *session)
+{
+	log_errx("%s-login: worker %d killed with signal %d (SIG%s)%s, session=<%s>", service_name(s),
+	    (int)pid, sig, sigabbrev_np(sig), sig == SIGSYS ? ": a system call that its policy "
+	    "forbids (the kernel's audit record, type 1326, names it)" : "", session);
+}
+
+/* The process of a connection is gone. */
+static void
+conn_gone(struct conn *c, int code, int status, uint64_t now)
+{
+	enum service s = (enum service)c->service;
+	bool crash = is_crash(code, status);
+
+	if (crash)
+		log_crash(s, c->pid, status, c->session);
+	conn_over(c);
+	if (crash && lr.service[s].set.model == MODEL_FORK && !lr.draining)
+		workers_retire_template(s, now, "one of its workers crashed");
+}
+
+static void
+remember(pid_t pid, int code, int status)
+{
+	unknown[next_unknown].pid = pid;
+	unknown[next_unknown].code = code;
+	unknown[next_unknown].status = status;
+	next_unknown = (next_unknown + 1) % UNKNOWN_MAX;
+}
+
+void
+reap_bind(struct conn *c, pid_t pid, uint64_t now)
+{
+	conns_set_pid(c, pid);
+	for (unsigned int i = 0; i < UNKNOWN_MAX; i++) {
+		if (unknown[i].pid == pid) {
+			unknown[i].pid = 0;
+			conn_gone(c, unknown[i].code, unknown[i].status, now);
+			return;
+		}
+	}
+}
+
+void
+reap(uint64_t now)
+{
+	siginfo_t si;
+
+	for (;;) {
+		struct conn *c;
+
+		memset(&si, 0, sizeof(si));
+		if (waitid(P_ALL, 0, &si, WEXITED | WNOHANG) == -1 || si.si_pid == 0)
+			return;
+		c = conns_by_pid(si.si_pid);
+		if (workers_gone(si.si_pid, si.si_code, si.si_status, now)) {
+			/* An exec'd worker is both. */
+			if (c != NULL)
+				conn_gone(c, si.si_code, si.si_status, now);
+			else if (is_crash(si.si_code, si.si_status))
+				accept_again();
+		} else if (c != NULL) {
+			conn_gone(c, si.si_code, si.si_status, now);
+		} else {
+			remember(si.si_pid, si.si_code, si.si_status);
+		}
+	}
+}

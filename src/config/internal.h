@@ -39,9 +39,9 @@ struct lexer {
 	unsigned int number; /* of the line at p */
 };
 
-void lex_init(struct lexer *l, const char *file, const char *text, size_t len);
+void config_lex_init(struct lexer *l, const char *file, const char *text, size_t len);
 /* The next logical line; blank ones and comments are skipped.  -1 and d. */
-int lex_next(struct lexer *l, struct line *out, struct diag *d);
+int config_lex_next(struct lexer *l, struct line *out, struct diag *d);
 
 /* ---- values.c: one value of each type; false: not of that form ---- */
 

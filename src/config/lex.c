@@ -4,7 +4,7 @@
 #include "config/internal.h"
 
 void
-lex_init(struct lexer *l, const char *file, const char *text, size_t len)
+config_lex_init(struct lexer *l, const char *file, const char *text, size_t len)
 {
 	*l = (struct lexer){.file = file, .p = text, .end = text + len, .number = 1};
 }
@@ -224,7 +224,7 @@ parse_line(struct lexer *l, char *buf, struct line *out, struct diag *d)
 }
 
 int
-lex_next(struct lexer *l, struct line *out, struct diag *d)
+config_lex_next(struct lexer *l, struct line *out, struct diag *d)
 {
 	static char buf[CONFIG_LINE_MAX];
 	int rv;

@@ -291,7 +291,7 @@ include_one(struct parser *p, const char *path)
 static int
 on_include(struct parser *p, const struct lexer *l, const struct line *ln)
 {
-	char pattern[PATH_MAX];
+	char pattern[PATH_MAX + CONFIG_LINE_MAX];
 	glob_t g = {0};
 	int rv = 0;
 
@@ -343,9 +343,9 @@ parse_text(struct parser *p, const char *name, const char *text, size_t len)
 	unsigned int floor = p->depth;
 	struct lexer l;
 
-	lex_init(&l, name, text, len);
+	config_lex_init(&l, name, text, len);
 	for (;;) {
-		if (lex_next(&l, &ln, p->d) == -1)
+		if (config_lex_next(&l, &ln, p->d) == -1)
 			return -1;
 		if (ln.kind == LINE_END)
 			break;

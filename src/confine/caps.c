@@ -1,6 +1,6 @@
 /*
- * Capabilities: all five sets, through libcap-ng, then checked against the
- * kernel; securebits set and locked.
+ * Capabilities: all five sets, through libcap-ng, then read back from the kernel;
+ * securebits set and locked.  After the user namespace, which refills the sets.
  */
 #include <cap-ng.h>
 #include <errno.h>
@@ -12,93 +12,142 @@
 
 #include "confine/internal.h"
 
-#define ALL_LOCKED \
-	(SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP | \
-	    SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE | \
-	    SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED)
+/* Uid 0 means nothing for capabilities, changing ids neither; nothing of it can
+ * be taken back. */
+#define BITS                                                                            \
+	(SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP |                \
+	    SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED |                   \
+	    SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED)
 
 static bool
-bounding_is(uint64_t keep)
+in_set(uint64_t set, int c)
 {
-	for (int c = 0; c <= CAP_LAST_CAP + 8; c++) {
-		int have = prctl(PR_CAPBSET_READ, c, 0, 0, 0);
-
-		if (have == 1 && (keep >> c & 1) == 0)
-			return false;
-	}
-	return true;
+	return c < 64 && (set >> c & 1) != 0;
 }
 
-static bool
-sets_are(uint64_t keep)
+/* Drop all others from the bounding set; -1 if one is still there. */
+static int
+reduce_bounding(uint64_t keep)
+{
+	/* Up to the first number that this kernel does not know. */
+	for (int c = 0; prctl(PR_CAPBSET_READ, c, 0, 0, 0) >= 0; c++)
+		if (!in_set(keep, c) && prctl(PR_CAPBSET_READ, c, 0, 0, 0) == 1 &&
+		    prctl(PR_CAPBSET_DROP, c, 0, 0, 0) == -1)
+			return -1;
+	return 0;
+}
+
+static int
+eperm(void)
+{
+	errno = EPERM;
+	return -1;
+}
+
+/*
+ * capng_apply says how it went, but also looks for /proc, which is gone by now:
+ * what counts is what the kernel answers.
+ */
+static int
+sets_are(uint64_t active, uint64_t passed_on)
 {
 	struct __user_cap_header_struct h = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct d[2];
-	uint64_t eff, perm, inh;
+	uint64_t effective, permitted, inheritable;
 
 	if (syscall(SYS_capget, &h, d) == -1)
-		return false;
-	eff = d[0].effective | (uint64_t)d[1].effective << 32;
-	perm = d[0].permitted | (uint64_t)d[1].permitted << 32;
-	inh = d[0].inheritable | (uint64_t)d[1].inheritable << 32;
-	if ((eff & ~keep) != 0 || (perm & ~keep) != 0 || inh != 0)
-		return false;
-	for (int c = 0; c <= CAP_LAST_CAP; c++)
-		if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, c, 0, 0) == 1)
-			return false;
-	return true;
+		return -1;
+	effective = d[0].effective | (uint64_t)d[1].effective << 32;
+	permitted = d[0].permitted | (uint64_t)d[1].permitted << 32;
+	inheritable = d[0].inheritable | (uint64_t)d[1].inheritable << 32;
+	if (effective != active || permitted != active || inheritable != passed_on)
+		return eperm();
+	for (int c = 0; prctl(PR_CAPBSET_READ, c, 0, 0, 0) >= 0; c++)
+		if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, c, 0, 0) !=
+		    (in_set(passed_on, c) ? 1 : 0))
+			return eperm();
+	return 0;
+}
+
+static void
+update(capng_type_t type, uint64_t set)
+{
+	for (unsigned int c = 0; c < 64; c++)
+		if (in_set(set, (int)c))
+			capng_update(CAPNG_ADD, type, c);
+}
+
+/* Permitted and effective become `active`, inheritable and ambient `passed_on`. */
+static int
+apply(uint64_t active, uint64_t passed_on)
+{
+	capng_clear(CAPNG_SELECT_ALL);
+	update((capng_type_t)(CAPNG_EFFECTIVE | CAPNG_PERMITTED), active);
+	update((capng_type_t)(CAPNG_INHERITABLE | CAPNG_AMBIENT), passed_on);
+	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+	capng_apply(CAPNG_SELECT_CAPS);
+	if (passed_on != 0)
+		capng_apply(CAPNG_SELECT_AMBIENT);
+	return sets_are(active, passed_on);
+}
+
+int
+caps_keep_only(uint64_t keep)
+{
+	/* First the bounding set: it needs CAP_SETPCAP, which the rest takes away. */
+	int rv = reduce_bounding(keep), err = errno;
+
+	if (apply(keep, 0) == -1)
+		return -1;
+	errno = err;
+	return rv;
+}
+
+/* What the process has now, of what it may keep: a right that the caller lacks
+ * is not granted by naming it. */
+static uint64_t
+permitted_now(void)
+{
+	struct __user_cap_header_struct h = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct d[2];
+
+	if (syscall(SYS_capget, &h, d) == -1)
+		return 0;
+	return d[0].permitted | (uint64_t)d[1].permitted << 32;
+}
+
+/* An ordinary user without a user namespace has no right to either: refused,
+ * said, and no reason not to start, since his own sets are empty. */
+static enum layer_need
+need_of(const struct entering *e)
+{
+	return e->userns || (permitted_now() & UINT64_C(1) << CAP_SETPCAP) != 0 ? NEED_REQUIRED
+									       : NEED_OPTIONAL;
 }
 
 bool
-caps_are(uint64_t keep)
+caps_lock(struct entering *e)
 {
-	return sets_are(keep) && bounding_is(keep);
-}
+	uint64_t keep = e->req->policy->caps & permitted_now();
+	enum layer_need need = need_of(e);
 
-/* capget/capset/prctl only: works without /proc. */
-int
-caps_reduce(uint64_t keep)
-{
-	if (capng_get_caps_process() == -1) {
-		errno = EPERM;
-		return -1;
-	}
-	for (int c = 0; c <= CAP_LAST_CAP; c++)
-		if ((keep >> c & 1) == 0)
-			prctl(PR_CAPBSET_DROP, c, 0, 0, 0); /* checked at the end */
-	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-	capng_clear(CAPNG_SELECT_CAPS);
-	for (int c = 0; c <= CAP_LAST_CAP; c++)
-		if ((keep >> c & 1) != 0)
-			capng_update(CAPNG_ADD, (capng_type_t)(CAPNG_EFFECTIVE | CAPNG_PERMITTED),
-			    (unsigned int)c);
-	if (capng_apply(CAPNG_SELECT_CAPS) != 0 && !sets_are(keep)) {
-		errno = EPERM;
-		return -1;
-	}
-	if (!sets_are(keep)) {
-		errno = EPERM;
-		return -1;
-	}
-	return 0;
+	if (!step(e, LAYER_CAPS, need, reduce_bounding(keep), "prctl(PR_CAPBSET_DROP)"))
+		return false;
+	/* Ambient: what is kept has to pass exec, and cannot be raised any more once
+	 * the securebits are locked. */
+	if (apply(permitted_now(), keep) == -1)
+		return step(e, LAYER_CAPS, NEED_REQUIRED, -1, "capset");
+	return step(e, LAYER_SECUREBITS, need, prctl(PR_SET_SECUREBITS, BITS, 0, 0, 0),
+	    "prctl(PR_SET_SECUREBITS)");
 }
 
 bool
 caps_enter(struct entering *e)
 {
-	uint64_t keep = e->req->policy->caps;
-	int bits = prctl(PR_SET_SECUREBITS, ALL_LOCKED, 0, 0, 0);
-	/* Without a user namespace an ordinary user cannot: refused, and said. */
-	bool may_lack = e->rep.state[LAYER_USERNS] != LAYER_ENFORCED && geteuid() != 0;
+	uint64_t keep = e->req->policy->caps & permitted_now();
 
-	if (!step(e, LAYER_SECUREBITS, may_lack ? NEED_OPTIONAL : NEED_REQUIRED, bits,
-		"locking securebits needs a user namespace or root"))
-		return false;
-	if (!step(e, LAYER_CAPS, NEED_REQUIRED, caps_reduce(keep), "capset must not be filtered"))
-		return false;
-	if (bounding_is(keep))
-		return true;
-	errno = EPERM;
-	return step(e, LAYER_CAPS, may_lack ? NEED_OPTIONAL : NEED_REQUIRED, -1,
-	    "emptying the bounding set needs a user namespace or root");
+	/* The other sets first: capset drops the ambient ones of what it takes away. */
+	if (apply(keep, keep) == -1 && (keep != 0 || sets_are(0, 0) == -1))
+		return step(e, LAYER_CAPS, NEED_REQUIRED, -1, "capset");
+	return true; /* caps_lock has noted the bounding set */
 }

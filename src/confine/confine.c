@@ -7,172 +7,213 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "common/log.h"
 #include "common/str.h"
 #include "confine/internal.h"
+#include "confine/late.h"
 #include "ipc/fds.h"
+#include "policy/eval.h"
 
-#define START_MS 10000
+#define START_MS 10000 /* against a child that hangs: a mount on a dead server, a debugger */
 
-/* What the children say on the pipe; smaller than PIPE_BUF, so never mixed. */
-enum word_kind {
-	WORD_PID,    /* from the intermediate: pid of PID 1 */
-	WORD_LAYERS, /* about to exec */
-	WORD_FAILED  /* a layer, or (layer LAYER__MAX) the exec */
-};
+struct start *
+start_new(void)
+{
+	void *p = mmap(NULL, sizeof(struct start), PROT_READ | PROT_WRITE,
+	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
-struct word {
-	enum word_kind kind;
-	pid_t pid;
-	enum layer layer;
-	int err;
-	char hint[200];
-	struct layer_report rep;
-};
+	return p != MAP_FAILED ? p : NULL;
+}
+
+void
+start_free(struct start *s)
+{
+	if (s != NULL)
+		munmap(s, sizeof(*s));
+}
+
+/* ---- the children's side --------------------------------------------------- */
+
+static enum layer_state
+state_of(int err)
+{
+	return err == ENOSYS || err == EINVAL || err == EOPNOTSUPP ? LAYER_ABSENT : LAYER_REFUSED;
+}
 
 bool
-step(struct entering *e, enum layer l, enum layer_need need, int rv, const char *hint)
+failed(struct entering *e, const char *what)
+{
+	/* The layer, if it is one, was noted by step(). */
+	e->s->err = errno;
+	e->s->what = what;
+	e->s->failed = true;
+	return false;
+}
+
+bool
+step(struct entering *e, enum layer l, enum layer_need need, int rv, const char *what)
 {
 	int err = errno;
 
 	if (rv == 0) {
-		e->rep.state[l] = LAYER_ENFORCED;
-		e->rep.err[l] = 0;
+		e->s->rep.state[l] = LAYER_ENFORCED;
+		e->s->rep.err[l] = 0;
 		return true;
 	}
-	e->rep.state[l] = err == ENOSYS || err == EINVAL ? LAYER_ABSENT : LAYER_REFUSED;
-	e->rep.err[l] = (int16_t)err;
+	e->s->rep.state[l] = (uint8_t)state_of(err);
+	e->s->rep.err[l] = (int16_t)err;
+	e->s->layer = l;
 	if (need != NEED_REQUIRED || (e->req->optional >> l & 1) != 0)
 		return true;
-	e->failed = l;
-	e->failed_err = err;
-	str_copy(e->hint, sizeof(e->hint), hint);
-	return false;
-}
-
-static void
-say(int fd, const struct word *w)
-{
-	while (write(fd, w, sizeof(*w)) == -1 && errno == EINTR)
-		;
+	errno = err;
+	return failed(e, what);
 }
 
 static void __attribute__((noreturn))
-give_up(const struct entering *e, int fd, enum layer layer, int err)
+stop(void)
 {
-	struct word w = {.kind = WORD_FAILED, .layer = layer, .err = err, .rep = e->rep};
-
-	str_copy(w.hint, sizeof(w.hint), e->hint);
-	say(fd, &w);
-	_exit(71);
+	_exit(71); /* EX_OSERR; nobody reads it: *s says all */
 }
 
+/* Raw: the C library keeps two signals for itself, which may be ignored, too. */
 static void
-clean_signals(void)
+default_signals(void)
 {
+	struct {
+		void (*handler)(int);
+		unsigned long flags, restorer, mask;
+	} sa = {.handler = SIG_DFL};
 	sigset_t none;
 
 	for (int s = 1; s < NSIG; s++)
-		signal(s, SIG_DFL);
-	signal(SIGPIPE, SIG_IGN); /* no handlers anywhere; EPIPE says it */
+		syscall(SYS_rt_sigaction, s, &sa, NULL, 8UL);
+	sa.handler = SIG_IGN;
+	syscall(SYS_rt_sigaction, SIGPIPE, &sa, NULL, 8UL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static void __attribute__((noreturn))
-execute(struct entering *e, int fd)
+bool
+early_enter(struct entering *e)
+{
+	struct late_plan plan;
+
+	if (e->req->early == NULL)
+		return true;
+	plan = *e->req->early;
+	plan.seccomp = NEED_OFF; /* the outer filter is all there is */
+	if ((e->req->optional >> LAYER_LANDLOCK & 1) != 0 && plan.landlock == NEED_REQUIRED)
+		plan.landlock = NEED_OPTIONAL;
+	if ((e->req->optional >> LAYER_MDWE & 1) != 0 && plan.mdwe == NEED_REQUIRED)
+		plan.mdwe = NEED_OPTIONAL;
+	if (late_enter(&plan, &e->s->rep) == 0)
+		return true;
+	e->s->layer = e->s->rep.state[LAYER_LANDLOCK] >= LAYER_ABSENT ? LAYER_LANDLOCK : LAYER_MDWE;
+	errno = e->s->rep.err[e->s->layer];
+	return failed(e, layer_name(e->s->layer));
+}
+
+/* Filter and exec: nothing but memory can be written in between, so all that is
+ * to be said is said before, and the errno afterwards. */
+static void
+execute(struct entering *e)
 {
 	const struct confine_req *r = e->req;
 	char name[64];
-	char *argv[] = {name, NULL}, *envp[] = {NULL};
-	struct word w = {.kind = WORD_LAYERS};
+	char *plain[] = {name, NULL}, *empty[] = {NULL};
+	char *const *argv = r->argv != NULL ? r->argv : plain;
+	char *const *envp = r->envp != NULL ? r->envp : empty;
 
 	str_copy(name, sizeof(name), r->name);
-	if (fds_place(r, &fd) == -1)
-		give_up(e, fd, LAYER__MAX, errno);
-	if (r->outer != NULL)
-		e->rep.state[LAYER_OUTER_SECCOMP] = LAYER_ENFORCED; /* or give_up below */
-	w.rep = e->rep;
-	say(fd, &w);
+	e->s->executing = true;
 	if (r->outer != NULL &&
-	    syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, r->outer) == -1)
-		give_up(e, fd, LAYER_OUTER_SECCOMP, errno);
-	syscall(SYS_execveat, FD_IMAGE, "", r->argv != NULL ? r->argv : argv,
-	    r->envp != NULL ? r->envp : envp, AT_EMPTY_PATH);
-	give_up(e, fd, LAYER__MAX, errno);
+	    !step(e, LAYER_OUTER_SECCOMP, NEED_REQUIRED,
+		(int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, r->outer), "seccomp"))
+		stop();
+	if (r->image_fd != -1)
+		syscall(SYS_execveat, FD_IMAGE, "", argv, envp, AT_EMPTY_PATH);
+	else
+		syscall(SYS_execve, r->path, argv, envp);
+	e->s->layer = LAYER__MAX;
+	failed(e, "exec");
+	stop();
 }
 
-/* In the new namespaces: root, (without user namespace: ids), capabilities,
- * limits, no_new_privs. */
+/* A parent-death signal is lost by a change of ids, and by a parent that died
+ * before it was asked for: then nobody holds the other end any more. */
 static bool
-inner_layers(struct entering *e, bool ids_late)
+follow_parent(struct entering *e)
 {
-	if (!root_enter(e) || (ids_late && !ids_enter(e)) || !caps_enter(e) || !limits_enter(e))
-		return false;
-	return step(e, LAYER_NO_NEW_PRIVS, NEED_REQUIRED, prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0),
-	    "prctl must not be filtered");
+	struct pollfd p = {.fd = e->alive_fd};
+
+	if (e->pdeathsig == 0)
+		return true;
+	e->s->layer = LAYER__MAX;
+	if (prctl(PR_SET_PDEATHSIG, e->pdeathsig, 0, 0, 0) == -1)
+		return failed(e, "prctl(PR_SET_PDEATHSIG)");
+	if (poll(&p, 1, 0) != 0) {
+		errno = ESRCH;
+		return failed(e, "parent");
+	}
+	return true;
 }
 
-static void __attribute__((noreturn))
-first_process(struct entering *e, int fd, int pdeathsig, bool ids_late)
+static bool
+first_process(struct entering *e)
 {
 	umask(077);
-	clean_signals();
-	prctl(PR_SET_NAME, e->req->name);
-	if (!inner_layers(e, ids_late))
-		give_up(e, fd, e->failed, e->failed_err);
-	/* After the last change of ids, which clears it. */
-	if (pdeathsig != 0 && prctl(PR_SET_PDEATHSIG, pdeathsig) == -1)
-		give_up(e, fd, LAYER__MAX, errno);
-	execute(e, fd);
+	prctl(PR_SET_NAME, e->req->name, 0, 0, 0);
+	e->s->layer = LAYER__MAX;
+	if (fds_place(e->req, &e->alive_fd) == -1)
+		return failed(e, "descriptors");
+	if (!root_enter(e) || !caps_lock(e))
+		return false;
+	/* Without a user namespace the steps so far needed the caller's rights. */
+	if (!e->userns && !ids_enter(e))
+		return false;
+	if (!caps_enter(e) || !limits_enter(e) || !follow_parent(e))
+		return false;
+	return step(e, LAYER_NO_NEW_PRIVS, NEED_REQUIRED, prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0),
+		   "prctl(PR_SET_NO_NEW_PRIVS)") &&
+	    early_enter(e);
 }
 
 /*
- * Can root do without a user namespace?  Then the namespaces come first, by its
- * own capabilities, and the ids after the root is made.
+ * Makes the namespaces, then PID 1 in them as a child of the caller.  The kernel
+ * writes its pid to s->pid before it runs, so that the caller knows it even if
+ * this process dies here.
  */
 static bool
-user_namespace_works(void)
+intermediate(struct entering *e, void (*last)(struct entering *e))
 {
-	int status;
-	pid_t pid = fork();
+	long pid;
 
-	if (pid == 0)
-		_exit(unshare(CLONE_NEWUSER) == 0 ? 0 : 1);
-	return pid != -1 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) &&
-	    WEXITSTATUS(status) == 0;
+	default_signals();
+	e->s->layer = LAYER__MAX;
+	if (e->userns && (!ids_enter(e) || !ns_enter_user(e)))
+		return false;
+	if (!ns_enter_rest(e))
+		return false;
+	pid = syscall(SYS_clone, CLONE_PARENT | CLONE_PARENT_SETTID | SIGCHLD, 0UL, &e->s->pid,
+	    0UL, 0UL);
+	if (pid == 0) {
+		if (first_process(e))
+			last(e);
+		stop();
+	}
+	e->s->layer = LAYER__MAX;
+	return pid != -1 || failed(e, "clone");
 }
 
-static void __attribute__((noreturn))
-intermediate(const struct confine_req *req, int fd, int pdeathsig)
-{
-	struct entering e = {.req = req};
-	struct word w = {.kind = WORD_PID};
-	bool ids_late = req->uid != (uid_t)-1 && req->policy->ns[PNS_USER] != NEED_OFF &&
-	    !user_namespace_works();
-
-	if ((!ids_late && !ids_enter(&e)) || !ns_enter_user(&e) || !ns_enter_rest(&e))
-		give_up(&e, fd, e.failed, e.failed_err);
-	w.pid = (pid_t)syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0);
-	if (w.pid == 0)
-		first_process(&e, fd, pdeathsig, ids_late);
-	if (w.pid == -1)
-		give_up(&e, fd, LAYER_PIDNS, errno);
-	say(fd, &w);
-	_exit(0);
-}
-
-/* ---- the caller's side ---------------------------------------------------- */
+/* ---- the caller's side ----------------------------------------------------- */
 
 static int
 left_ms(const struct timespec *start)
@@ -185,58 +226,21 @@ left_ms(const struct timespec *start)
 	return ms >= START_MS ? 0 : (int)(START_MS - ms);
 }
 
-static void
-explain(const struct confine_req *req, const struct word *w, struct diag *d)
-{
-	if (w->layer == LAYER__MAX) {
-		diag_set(d, NULL, 0, 0, "%s: cannot execute the program: %s", req->name,
-		    strerror(w->err));
-		return;
-	}
-	diag_set(d, NULL, 0, 0, "%s: the layer \"%s\" is required and not enforced: %s (%s)",
-	    req->name, layer_name(w->layer), strerror(w->err), errno_name(w->err));
-	diag_hint(d, "%s%sor set `confine_optional = %s` to do without it", w->hint,
-	    w->hint[0] != '\0' ? "; " : "", layer_word(w->layer));
-}
-
-/* Read what the children say until the pipe closes.  0: executed. */
-static int
-listen_to(const struct confine_req *req, int fd, pid_t *pid, struct layer_report *rep,
-    struct diag *d)
+/* Until every writer of the pipe is gone: ended, or executing something else.
+ * False: they took too long. */
+static bool
+wait_for_end(int fd)
 {
 	struct timespec start;
-	bool failed = false, layers = false;
-	struct word w;
+	int rv;
 
 	clock_gettime(CLOCK_MONOTONIC, &start);
-	for (;;) {
+	do {
 		struct pollfd p = {.fd = fd, .events = POLLIN};
-		int ready = poll(&p, 1, left_ms(&start));
-		ssize_t n;
 
-		if (ready == -1 && errno == EINTR)
-			continue;
-		if (ready <= 0) {
-			diag_set(d, NULL, 0, 0, "%s: no answer within %d s", req->name, START_MS / 1000);
-			return -1;
-		}
-		n = read(fd, &w, sizeof(w));
-		if (n != (ssize_t)sizeof(w))
-			break;
-		if (w.kind == WORD_PID) {
-			*pid = w.pid;
-		} else {
-			*rep = w.rep;
-			layers = layers || w.kind == WORD_LAYERS;
-			if (w.kind == WORD_FAILED) {
-				failed = true;
-				explain(req, &w, d);
-			}
-		}
-	}
-	if (!failed && !layers)
-		diag_set(d, NULL, 0, 0, "%s died on its way behind its walls", req->name);
-	return failed || !layers || *pid <= 0 ? -1 : 0;
+		rv = poll(&p, 1, left_ms(&start));
+	} while (rv == -1 && errno == EINTR);
+	return rv == 1;
 }
 
 static void
@@ -246,63 +250,149 @@ reap(pid_t pid)
 		;
 }
 
+static int
+judge(const struct confine_req *req, const struct start *s, bool in_time, struct diag *d)
+{
+	if (!in_time) {
+		diag_set(d, NULL, 0, 0, "%s: no answer within %d s, killed", req->name,
+		    START_MS / 1000);
+		return -1;
+	}
+	if (s->failed) {
+		explain(req, s, d);
+		return -1;
+	}
+	if (s->pid <= 0 || !s->executing) {
+		diag_set(d, NULL, 0, 0, "%s: died on its way behind its walls", req->name);
+		diag_hint(d, "killed from outside, or by a seccomp filter around us");
+		return -1;
+	}
+	return 0;
+}
+
+int
+start_child(const struct confine_req *req, int pdeathsig, bool userns,
+    void (*last)(struct entering *e), struct start *s, struct diag *d)
+{
+	struct entering e = {.req = req, .s = s, .userns = userns, .pdeathsig = pdeathsig};
+	pid_t middle;
+	int fds[2], rv;
+	bool in_time;
+
+	if (pipe2(fds, O_CLOEXEC) == -1) {
+		diag_set(d, NULL, 0, 0, "%s: pipe: %s", req->name, strerror(errno));
+		return -1;
+	}
+	middle = fork();
+	if (middle == 0) {
+		close(fds[0]);
+		e.alive_fd = fds[1];
+		intermediate(&e, last);
+		_exit(0);
+	}
+	close(fds[1]);
+	if (middle == -1) {
+		diag_set(d, NULL, 0, 0, "%s: fork: %s", req->name, strerror(errno));
+		close(fds[0]);
+		return -1;
+	}
+	in_time = wait_for_end(fds[0]);
+	if (!in_time)
+		kill(middle, SIGKILL);
+	reap(middle);
+	rv = judge(req, s, in_time, d);
+	if (rv == -1 && s->pid > 0) {
+		kill(s->pid, SIGKILL);
+		reap(s->pid);
+	}
+	close(fds[0]);
+	return rv;
+}
+
+/*
+ * Without a user namespace after all?  If it is not required and could not be
+ * made; or if it could, but is worth nothing (AppArmor takes its capabilities
+ * away), and root has rights of its own.
+ */
+static bool
+try_without(const struct confine_req *req, const struct start *s)
+{
+	bool needed = req->policy->ns[PNS_USER] == NEED_REQUIRED &&
+	    (req->optional >> LAYER_USERNS & 1) == 0;
+
+	if (!s->failed || needed)
+		return false;
+	return s->rep.state[LAYER_USERNS] != LAYER_ENFORCED
+	    ? s->layer == LAYER_USERNS
+	    : geteuid() == 0 && s->layer >= LAYER_MOUNTNS && s->layer <= LAYER_ROOT;
+}
+
+int
+start_somehow(const struct confine_req *req, int pdeathsig, void (*last)(struct entering *e),
+    struct start *s, struct diag *d)
+{
+	bool userns = req->policy->ns[PNS_USER] != NEED_OFF;
+	int err, rv = start_child(req, pdeathsig, userns, last, s, d);
+
+	if (rv == 0 || !userns || !try_without(req, s))
+		return rv;
+	err = s->err;
+	memset(s, 0, sizeof(*s));
+	s->rep.state[LAYER_USERNS] = (uint8_t)state_of(err);
+	s->rep.err[LAYER_USERNS] = (int16_t)err;
+	return start_child(req, pdeathsig, false, last, s, d);
+}
+
+/* What can be told before anything is started; with the filter in force nobody
+ * could give the reason any more. */
+static int
+check_exec(const struct confine_req *req, struct diag *d)
+{
+	struct seccomp_data sd = {.nr = req->image_fd != -1 ? SYS_execveat : SYS_execve,
+	    .arch = policy_audit_arch(policy_native_arch())};
+	uint32_t ret;
+
+	if (req->image_fd == -1 && (req->path == NULL || req->policy->root != PROOT_HOST)) {
+		diag_set(d, NULL, 0, 0, "%s: no program to execute in this root", req->name);
+		return -1;
+	}
+	if (req->outer == NULL)
+		return 0;
+	if (req->image_fd != -1) {
+		sd.args[0] = FD_IMAGE;
+		sd.args[4] = AT_EMPTY_PATH;
+	}
+	ret = policy_bpf_run(req->outer->filter, req->outer->len, &sd) & SECCOMP_RET_ACTION_FULL;
+	if (ret == SECCOMP_RET_ALLOW || ret == SECCOMP_RET_LOG)
+		return 0;
+	diag_set(d, NULL, 0, 0, "%s: the filter that is installed before exec does not allow %s",
+	    req->name, req->image_fd != -1 ? "execveat" : "execve");
+	diag_hint(d, "add to the policy: %s", req->image_fd != -1
+		? "fd 10 image memfd read, and: allow execveat fd == image  flags == AT_EMPTY_PATH  why \"start\""
+		: "allow execve why \"start\"");
+	return -1;
+}
+
 int
 confine_spawn(const struct confine_req *req, int pdeathsig, pid_t *pid, struct layer_report *rep,
     struct diag *d)
 {
-	int fds[2], rv;
-	pid_t middle;
+	struct start *s;
+	int rv;
 
 	*pid = -1;
 	memset(rep, 0, sizeof(*rep));
-	if (pipe2(fds, O_CLOEXEC) == -1 || (middle = fork()) == -1) {
-		diag_set(d, NULL, 0, 0, "%s: cannot fork: %s", req->name, strerror(errno));
+	if (check_exec(req, d) == -1)
+		return -1;
+	s = start_new();
+	if (s == NULL) {
+		diag_set(d, NULL, 0, 0, "%s: mmap: %s", req->name, strerror(errno));
 		return -1;
 	}
-	if (middle == 0) {
-		close(fds[0]);
-		intermediate(req, fds[1], pdeathsig);
-	}
-	close(fds[1]);
-	rv = listen_to(req, fds[0], pid, rep, d);
-	close(fds[0]);
-	if (rv == -1)
-		kill(middle, SIGKILL); /* not reaped yet: the pid is still its own */
-	reap(middle);
-	if (rv == -1 && *pid > 0) {
-		kill(*pid, SIGKILL);
-		reap(*pid);
-	}
+	rv = start_somehow(req, pdeathsig, execute, s, d);
+	*rep = s->rep;
+	if (rv == 0)
+		*pid = s->pid;
+	start_free(s);
 	return rv;
-}
-
-/* ---- the supervisor's own ------------------------------------------------- */
-
-int
-confine_self(const struct policy *p, struct layer_report *rep, struct diag *d)
-{
-	static const struct rlimit none;
-	struct confine_req req = {.policy = p, .optional = ~UINT64_C(0)};
-	struct entering e = {.req = &req};
-	uint64_t keep = p->caps;
-
-	if (!user_namespace_works())
-		keep |= p->caps_no_userns;
-	if (geteuid() == 0) {
-		step(&e, LAYER_CAPS, NEED_REQUIRED, caps_reduce(keep), "");
-		errno = EPERM;
-		if (!caps_are(keep))
-			step(&e, LAYER_CAPS, NEED_REQUIRED, -1, "");
-	} else {
-		step(&e, LAYER_CAPS, NEED_OPTIONAL, caps_reduce(0), "");
-	}
-	step(&e, LAYER_RLIMITS, NEED_REQUIRED, setrlimit(RLIMIT_CORE, &none), "");
-	step(&e, LAYER_NO_NEW_PRIVS, NEED_REQUIRED, prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "");
-	step(&e, LAYER_DUMPABLE, NEED_REQUIRED, prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "");
-	*rep = e.rep;
-	if (p->caps_need != NEED_REQUIRED || e.rep.state[LAYER_CAPS] == LAYER_ENFORCED)
-		return 0;
-	diag_set(d, NULL, 0, 0, "the supervisor cannot give up its capabilities: %s",
-	    strerror(e.rep.err[LAYER_CAPS]));
-	return -1;
 }

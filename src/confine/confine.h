@@ -1,8 +1,8 @@
 /*
  * Starting a process behind its walls: the layers from ids to the outer seccomp
  * filter, then exec of a sealed memfd (design 3; mechanisms 2 and 3).  One
- * mechanism a file: ids.c ns.c root.c caps.c limits.c; this header is the only
- * door.  Used by the supervisor and by `gatehouse confine`.
+ * mechanism a file: ids.c ns.c root.c caps.c limits.c fds.c; this header is the
+ * only door.  Used by the supervisor and by `gatehouse confine`.
  */
 #ifndef CONFINE_CONFINE_H
 #define CONFINE_CONFINE_H
@@ -12,6 +12,7 @@
 
 #include "common/diag.h"
 #include "confine/layers.h"
+#include "ipc/settings.h"
 #include "policy/policy.h"
 
 #define CONFINE_FDS_MAX 16
@@ -28,13 +29,18 @@ struct confine_req {
 	char *const *envp;             /* NULL: empty */
 	uid_t uid;                     /* what the policy's account means; */
 	gid_t gid;                     /* (uid_t)-1: stay who we are */
-	int image_fd;                  /* sealed memfd (or any file opened for exec) */
+	int image_fd;                  /* sealed memfd (or any file opened for exec); -1: */
+	const char *path;              /* execute this file of the host (root host only) */
 	const struct sock_fprog *outer;/* filter before exec; NULL: none */
 	const char *root_dir;          /* of PROOT_SOCKETS */
 	uint64_t vsz_limit;            /* RLIMIT_AS; 0: none */
 	uint64_t optional;             /* bit (1 << LAYER_x): confine_optional names it */
 	struct confine_fd fds[CONFINE_FDS_MAX]; /* everything else is closed */
 	unsigned int nfds;
+	/* Landlock and memory-deny-write-execute before exec, for a program that does
+	 * not enter them by itself; NULL: it does (confine/late.h).  Not dumpable does
+	 * not outlast exec: an image that is not readable sees to that. */
+	const struct late_plan *early;
 };
 
 /*
@@ -42,26 +48,42 @@ struct confine_req {
  * PID namespace), executing the image, and rep says what holds so far.  On
  * failure -1, d says which layer refused, why, and the way out (which setting,
  * which sysctl), and nothing is left running.  Waits until exec has happened or
- * failed.  No SIGKILL parent-death signal is set: helpers outlive the
- * supervisor (design 5); callers that want one ask with pdeathsig.
+ * failed, at most 10 s.  A program that dies at once is the caller's to reap, as
+ * one that dies later.  No SIGKILL parent-death signal is set: helpers outlive
+ * the supervisor (design 5); callers that want one ask with pdeathsig.
+ *
+ * The outer filter is in force when the image is executed, so it has to allow
+ * that one call: execveat of FD_IMAGE with AT_EMPTY_PATH (of path: execve).
+ * That is checked before anything is started.
+ *
+ * Root without a right to user namespaces (or where they are refused) makes the
+ * other namespaces with its own capabilities.  The caller's signal handlers do
+ * not run in the child; all signals are unblocked, at their defaults, SIGPIPE
+ * ignored.
  */
 int confine_spawn(const struct confine_req *req, int pdeathsig, pid_t *pid,
     struct layer_report *rep, struct diag *d);
 
 /*
  * A sealed, executable memfd with the contents of path (close-on-exec), -1
- * with errno.  MFD_EXEC where the kernel knows it.
+ * with errno (EACCES: vm.memfd_noexec is 2).  MFD_EXEC where the kernel knows it;
+ * mode 0111.
  */
 int confine_seal_image(const char *path, const char *name);
-/* A sealed memfd with these bytes, reopened read-only; -1 with errno. */
+/* A sealed memfd with these bytes, its offset 0, reopened read-only where /proc
+ * allows that; -1 with errno. */
 int confine_seal_data(const void *p, size_t len, const char *name);
 
-/* Which layers this kernel and user could enforce, by trying each in a child
- * (`gatehouse policy doctor`, `gatehouse check`). */
+/* Which layers this kernel and user could enforce, by trying each in a child (as
+ * root: of an ordinary uid), as confine_spawn would (`gatehouse policy doctor`,
+ * `gatehouse check`).  All zero if not even a child could be made. */
 void confine_probe(struct layer_report *rep);
 
-/* The supervisor's own: keep only the capabilities in `keep` (bounding set
- * included), no_new_privs, not dumpable, core limit.  Reports; -1 with d. */
+/* The supervisor's own: keep only the policy's capabilities (and caps_no_userns
+ * where children cannot have a user namespace), bounding set included; limits,
+ * no_new_privs, memory-deny-write-execute, not dumpable.  An ordinary user cannot
+ * empty his bounding set: reported as refused.  -1 with d if a layer that the
+ * policy requires does not hold. */
 int confine_self(const struct policy *p, struct layer_report *rep, struct diag *d);
 
 #endif

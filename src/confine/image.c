@@ -1,9 +1,10 @@
 /*
- * Sealed memfds: programs to execute in a root without files, and data that
+ * Sealed memfds: programs to execute where there are no files, and data that
  * nobody can change any more.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
@@ -12,9 +13,12 @@
 
 #include "confine/confine.h"
 
-#ifndef MFD_EXEC
-#define MFD_EXEC 0x0010U
+#ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008U
+#define MFD_EXEC 0x0010U
+#endif
+#ifndef F_SEAL_EXEC
+#define F_SEAL_EXEC 0x0020
 #endif
 
 static int
@@ -31,56 +35,97 @@ new_memfd(const char *name, bool executable)
 static int
 seal(int fd)
 {
-	return fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL);
+	int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+
+	/* The mode, too, where the kernel can; F_SEAL_SEAL last, for both. */
+	if (fcntl(fd, F_ADD_SEALS, F_SEAL_EXEC) == -1 && errno != EINVAL)
+		return -1;
+	return fcntl(fd, F_ADD_SEALS, seals | F_SEAL_SEAL);
+}
+
+static void
+close_keep_errno(int fd)
+{
+	int saved = errno;
+
+	if (fd != -1)
+		close(fd);
+	errno = saved;
+}
+
+static int
+copy_file(int to, int from)
+{
+	struct stat st;
+	off_t left;
+
+	if (fstat(from, &st) == -1)
+		return -1;
+	if (!S_ISREG(st.st_mode) || st.st_size == 0) {
+		errno = ENOEXEC;
+		return -1;
+	}
+	for (left = st.st_size; left > 0;) {
+		ssize_t n = sendfile(to, from, NULL, (size_t)left);
+
+		if (n == 0)
+			errno = EIO; /* it became shorter */
+		if (n <= 0)
+			return -1;
+		left -= n;
+	}
+	return 0;
 }
 
 int
 confine_seal_image(const char *path, const char *name)
 {
-	int in = open(path, O_RDONLY | O_CLOEXEC), fd = -1, saved;
-	struct stat st;
-	off_t left;
-	bool good = false;
+	int in = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY), fd = -1, rv = -1;
 
-	if (in == -1 || fstat(in, &st) == -1 || (fd = new_memfd(name, true)) == -1)
+	if (in == -1 || (fd = new_memfd(name, true)) == -1)
 		goto out;
-	for (left = st.st_size; left > 0;) {
-		ssize_t n = sendfile(fd, in, NULL, (size_t)left);
-
-		if (n <= 0)
-			goto out;
-		left -= n;
-	}
-	good = fchmod(fd, 0555) == 0 && seal(fd) == 0;
+	/* Executable, not readable: whoever runs it is not dumpable from the first
+	 * instruction, before he can say so himself. */
+	if (copy_file(fd, in) == -1 || fchmod(fd, 0111) == -1 || seal(fd) == -1)
+		goto out;
+	rv = fd;
+	fd = -1; /* now the caller's */
 out:
-	saved = errno;
-	if (in != -1)
-		close(in);
-	if (fd != -1 && !good) {
-		close(fd);
-		fd = -1;
+	close_keep_errno(in);
+	close_keep_errno(fd);
+	return rv;
+}
+
+static int
+write_all(int fd, const char *p, size_t len)
+{
+	/* pwrite: the offset stays 0 for whoever reads. */
+	for (size_t done = 0; done < len;) {
+		ssize_t n = pwrite(fd, p + done, len - done, (off_t)done);
+
+		if (n == -1 && errno != EINTR)
+			return -1;
+		if (n > 0)
+			done += (size_t)n;
 	}
-	errno = saved;
-	return fd;
+	return 0;
 }
 
 int
 confine_seal_data(const void *p, size_t len, const char *name)
 {
-	int fd = new_memfd(name, false), ro, saved;
+	int fd = new_memfd(name, false), ro;
 	char path[40];
 
 	if (fd == -1)
 		return -1;
-	if (write(fd, p, len) != (ssize_t)len || seal(fd) == -1) {
-		saved = errno;
-		close(fd);
-		errno = saved;
+	if (write_all(fd, p, len) == -1 || seal(fd) == -1) {
+		close_keep_errno(fd);
 		return -1;
 	}
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	ro = open(path, O_RDONLY | O_CLOEXEC);
-	if (ro == -1) /* a non-dumpable supervisor of an ordinary user; sealed all the same */
+	if (ro == -1) /* an ordinary user who is not dumpable; the seals hold all the same */
 		return fd;
 	close(fd);
 	return ro;

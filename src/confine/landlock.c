@@ -2,11 +2,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stddef.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Own numbers: the distribution's headers are older than its kernels. */
+/* Own numbers: a distribution's headers are often older than its kernels. */
 #ifndef SYS_landlock_create_ruleset
 #define SYS_landlock_create_ruleset 444
 #define SYS_landlock_add_rule 445
@@ -16,7 +15,6 @@
 #define RULE_PATH_BENEATH 1
 #define FS_RESOLVE_UNIX (UINT64_C(1) << 16)
 
-/* struct landlock_ruleset_attr, as long as the ABI knows it. */
 struct ruleset_attr {
 	uint64_t fs, net, scoped;
 };
@@ -26,26 +24,27 @@ struct path_beneath {
 	int32_t parent_fd;
 } __attribute__((packed));
 
-/* Number of rights (bits from 0) at each ABI, and the length of the attribute. */
+/* Number of rights of each kind (they are bits from 0 up), and the length of
+ * the attribute that has room for them.  Longer ones are refused with E2BIG. */
 static const struct {
-	uint8_t fs, net, scoped;
-	size_t attr_size;
+	uint8_t fs, net, scoped, attr_size;
 } by_abi[LANDLOCK_ABI_KNOWN + 1] = {
-    [1] = {13, 0, 0, 8},  /* 5.13 */
-    [2] = {14, 0, 0, 8},  /* 5.19: refer */
-    [3] = {15, 0, 0, 8},  /* 6.2: truncate */
-    [4] = {15, 2, 0, 16}, /* 6.7: TCP bind, connect */
-    [5] = {16, 2, 0, 16}, /* 6.10: ioctl on devices */
-    [6] = {16, 2, 2, 24}, /* 6.12: abstract UNIX sockets, signals */
-    [7] = {16, 2, 2, 24}, /* 6.15: audit flags, no new right */
-    [8] = {16, 2, 2, 24}, /* thread synchronisation, no new right */
-    [9] = {17, 2, 2, 24}, /* resolving UNIX sockets by path */
+    [1] = {13, 0, 0, 8},   /* Linux 5.13 */
+    [2] = {14, 0, 0, 8},   /* 5.19: moving between directories */
+    [3] = {15, 0, 0, 8},   /* 6.2: truncate */
+    [4] = {15, 2, 0, 16},  /* 6.7: TCP bind and connect */
+    [5] = {16, 2, 0, 16},  /* 6.10: ioctl on devices */
+    [6] = {16, 2, 2, 24},  /* 6.12: scopes: abstract UNIX sockets, signals */
+    [7] = {16, 2, 2, 24},  /* 6.15: flags for the audit log, no right */
+    [8] = {16, 2, 2, 24},  /* 7.0: all threads at once, no right */
+    [9] = {17, 2, 2, 24},  /* 7.1: resolving paths of UNIX sockets */
+    [10] = {17, 4, 2, 24}, /* 7.2: UDP bind, and connect or send */
 };
 
-static int
-known(int abi)
+static uint64_t
+lowest(unsigned int n)
 {
-	return abi > LANDLOCK_ABI_KNOWN ? LANDLOCK_ABI_KNOWN : abi;
+	return (UINT64_C(1) << n) - 1;
 }
 
 int
@@ -53,6 +52,8 @@ landlock_abi(void)
 {
 	long abi = syscall(SYS_landlock_create_ruleset, NULL, (size_t)0, CREATE_RULESET_VERSION);
 
+	if (abi == 0)
+		errno = EOPNOTSUPP;
 	return abi > 0 ? (int)abi : 0;
 }
 
@@ -61,48 +62,81 @@ landlock_rights(int abi)
 {
 	struct landlock_rights r = {0};
 
-	abi = known(abi);
+	if (abi > LANDLOCK_ABI_KNOWN)
+		abi = LANDLOCK_ABI_KNOWN;
 	if (abi < 1)
 		return r;
-	r.fs = (UINT64_C(1) << by_abi[abi].fs) - 1;
-	r.net = (UINT64_C(1) << by_abi[abi].net) - 1;
-	r.scoped = (UINT64_C(1) << by_abi[abi].scoped) - 1;
+	r.fs = lowest(by_abi[abi].fs);
+	r.net = lowest(by_abi[abi].net);
+	r.scoped = lowest(by_abi[abi].scoped);
+	r.attr_size = by_abi[abi].attr_size;
 	return r;
+}
+
+static int
+create_ruleset(int abi)
+{
+	struct landlock_rights r = landlock_rights(abi);
+	struct ruleset_attr attr = {.fs = r.fs, .net = r.net, .scoped = r.scoped};
+
+	return (int)syscall(SYS_landlock_create_ruleset, &attr, r.attr_size, 0u);
 }
 
 static int
 allow_sockets(int ruleset)
 {
 	struct path_beneath rule = {.allowed = FS_RESOLVE_UNIX};
+	int saved;
 	long rv;
 
 	rule.parent_fd = open("/", O_PATH | O_CLOEXEC);
 	if (rule.parent_fd == -1)
 		return -1;
-	rv = syscall(SYS_landlock_add_rule, ruleset, RULE_PATH_BENEATH, &rule, 0);
+	rv = syscall(SYS_landlock_add_rule, ruleset, RULE_PATH_BENEATH, &rule, 0u);
+	saved = errno;
 	close(rule.parent_fd);
+	errno = saved;
 	return (int)rv;
 }
 
 int
 landlock_enter(int abi, bool unix_dir)
 {
-	struct landlock_rights r = landlock_rights(abi);
-	struct ruleset_attr attr = {.fs = r.fs, .net = r.net, .scoped = r.scoped};
 	int fd, saved;
 	long rv = -1;
 
 	if (abi < 1) {
-		errno = ENOSYS;
+		errno = EINVAL;
 		return -1;
 	}
-	fd = (int)syscall(SYS_landlock_create_ruleset, &attr, by_abi[known(abi)].attr_size, 0u);
+	if (abi > LANDLOCK_ABI_KNOWN)
+		abi = LANDLOCK_ABI_KNOWN;
+	while ((fd = create_ruleset(abi)) == -1 && (errno == EINVAL || errno == E2BIG) && abi > 1)
+		abi--;
 	if (fd == -1)
 		return -1;
-	if (!unix_dir || abi < 9 || allow_sockets(fd) == 0)
+	/* Flags 0: denials are logged for this program, not for what it executes. */
+	if (!unix_dir || abi < LANDLOCK_ABI_UNIX || allow_sockets(fd) == 0)
 		rv = syscall(SYS_landlock_restrict_self, fd, 0u);
 	saved = errno;
 	close(fd);
 	errno = saved;
-	return (int)rv;
+	return rv == 0 ? abi : -1;
+}
+
+const char *
+landlock_way_out(int err)
+{
+	switch (err) {
+	case ENOSYS:
+		return "this kernel was built without Landlock, or an outer seccomp profile hides it";
+	case EOPNOTSUPP:
+		return "this kernel has Landlock, but it was not enabled at boot: add landlock to lsm=";
+	case EPERM:
+		return "an outer seccomp profile refuses Landlock: allow the landlock_* system calls";
+	case ERANGE:
+		return "this kernel's Landlock is older than the policy wants";
+	default:
+		return "the kernel refused the Landlock domain";
+	}
 }

@@ -1,8 +1,8 @@
 #include "confine/late.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/prctl.h>
 
 #include "common/log.h"
@@ -10,10 +10,11 @@
 
 #ifndef PR_SET_MDWE
 #define PR_SET_MDWE 65
+#define PR_GET_MDWE 66
 #define PR_MDWE_REFUSE_EXEC_GAIN 1
 #endif
 
-static char reason[320];
+static char reason[400];
 
 const char *
 late_reason(void)
@@ -21,67 +22,77 @@ late_reason(void)
 	return reason;
 }
 
-/* Note what became of a layer.  False: it is required and does not hold. */
-static bool
-note(struct layer_report *rep, enum layer l, enum layer_need need, int rv, const char *way_out)
+/* What this errno says: EINVAL is how prctl answers an operation it does not know. */
+static enum layer_state
+state_of(int err)
 {
-	int err = errno;
-	bool lacking = err == ENOSYS || err == EINVAL || err == EOPNOTSUPP;
-
-	if (rv == 0) {
-		rep->state[l] = LAYER_ENFORCED;
-		rep->err[l] = 0;
-		return true;
-	}
-	rep->state[l] = lacking ? LAYER_ABSENT : LAYER_REFUSED;
-	rep->err[l] = (int16_t)err;
-	if (need != NEED_REQUIRED)
-		return true;
-	snprintf(reason, sizeof(reason), "the layer \"%s\" is required and not enforced: %s (%s); %s",
-	    layer_name(l), lacking ? "this kernel does not offer it" : "the kernel refused it",
-	    errno_name(err), way_out);
-	return false;
+	return err == ENOSYS || err == EOPNOTSUPP || err == EINVAL || err == ERANGE ? LAYER_ABSENT
+										     : LAYER_REFUSED;
 }
 
+/* Note what became of a layer: err 0, it holds.  -1: it is required and does not. */
+static int
+note(struct layer_report *rep, enum layer l, enum layer_need need, int err, const char *way_out)
+{
+	rep->state[l] = (uint8_t)(err == 0 ? LAYER_ENFORCED : state_of(err));
+	rep->err[l] = (int16_t)err;
+	if (err == 0 || need != NEED_REQUIRED)
+		return 0;
+	snprintf(reason, sizeof(reason),
+	    "the layer \"%s\" is required and %s (%s): %s; or set `confine_optional = %s` to do "
+	    "without", layer_name(l), layer_state_name((enum layer_state)rep->state[l]),
+	    errno_name(err), way_out, layer_word(l));
+	return -1;
+}
+
+/* Also closes /proc/self and ptrace to others of the same uid. */
 static int
 not_dumpable(void)
 {
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == -1)
-		return -1;
-	if (prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0)
-		return 0;
-	errno = EPERM;
-	return -1;
+		return errno;
+	return prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0 ? 0 : EPERM;
 }
 
-static bool
+static int
+deny_write_execute(void)
+{
+	if (prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0) == -1)
+		return errno;
+	return (prctl(PR_GET_MDWE, 0, 0, 0, 0) & PR_MDWE_REFUSE_EXEC_GAIN) != 0 ? 0 : EPERM;
+}
+
+static int
 enter_landlock(const struct late_plan *plan, struct layer_report *rep)
 {
-	int abi = landlock_abi(), rv = -1;
+	int abi = landlock_abi(), err = 0;
 
-	rep->landlock_abi = (uint8_t)(abi > 255 ? 255 : abi);
-	if (abi != 0 && abi < plan->landlock_min_abi)
-		errno = ENOSYS;
-	else if (abi != 0)
-		rv = landlock_enter(abi, plan->landlock_unix_dir != 0);
-	return note(rep, LAYER_LANDLOCK, (enum layer_need)plan->landlock, rv,
-	    "boot with landlock in lsm=, allow it in an outer seccomp profile, or set "
-	    "`confine_optional = landlock`");
+	if (abi == 0) {
+		err = errno;
+	} else if ((abi = landlock_enter(abi, plan->landlock_unix_dir != 0)) == -1) {
+		err = errno;
+		abi = 0;
+	} else if (abi < plan->landlock_min_abi) {
+		err = ERANGE; /* it holds, but it is not what was asked for */
+	}
+	rep->landlock_abi = (uint8_t)abi;
+	return note(rep, LAYER_LANDLOCK, (enum layer_need)plan->landlock, err,
+	    landlock_way_out(err));
 }
 
 int
 late_enter(const struct late_plan *plan, struct layer_report *rep)
 {
-	if (!note(rep, LAYER_DUMPABLE, NEED_REQUIRED, not_dumpable(), "prctl must not be filtered"))
+	reason[0] = '\0';
+	if (note(rep, LAYER_DUMPABLE, NEED_REQUIRED, not_dumpable(), "prctl is filtered") == -1)
 		return -1;
 	if (plan->mdwe != NEED_OFF &&
-	    !note(rep, LAYER_MDWE, (enum layer_need)plan->mdwe,
-		prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0),
-		"Linux 6.3 has it, or set `confine_optional = mdwe`"))
+	    note(rep, LAYER_MDWE, (enum layer_need)plan->mdwe, deny_write_execute(),
+		"Linux has it since 6.3") == -1)
 		return -1;
-	if (plan->landlock != NEED_OFF && !enter_landlock(plan, rep))
+	if (plan->landlock != NEED_OFF && enter_landlock(plan, rep) == -1)
 		return -1;
-	if (plan->seccomp != NEED_OFF)
+	if (plan->seccomp != NEED_OFF) /* the hello goes out before; late_filter must not fail */
 		rep->state[LAYER_SECCOMP] = LAYER_ENFORCED;
 	return 0;
 }

@@ -1,5 +1,5 @@
 /*
- * rlimits: never above what we have, soft and hard together.
+ * rlimits, soft and hard together; never above the hard limit that we have.
  */
 #include <errno.h>
 #include <string.h>
@@ -8,27 +8,49 @@
 #include "confine/internal.h"
 
 static const struct {
-	const char *name;
+	const char *name; /* as policies call it */
 	int resource;
 } names[] = {
-    {"nproc", RLIMIT_NPROC},   {"nofile", RLIMIT_NOFILE},	  {"fsize", RLIMIT_FSIZE},
-    {"core", RLIMIT_CORE},     {"memlock", RLIMIT_MEMLOCK}, {"msgqueue", RLIMIT_MSGQUEUE},
-    {"as", RLIMIT_AS},	       {"stack", RLIMIT_STACK},	  {"data", RLIMIT_DATA},
-    {"cpu", RLIMIT_CPU},       {"nice", RLIMIT_NICE},	  {"rtprio", RLIMIT_RTPRIO},
+    {"nproc", RLIMIT_NPROC},
+    {"nofile", RLIMIT_NOFILE},
+    {"fsize", RLIMIT_FSIZE},
+    {"core", RLIMIT_CORE},
+    {"memlock", RLIMIT_MEMLOCK},
+    {"msgqueue", RLIMIT_MSGQUEUE},
+    {"as", RLIMIT_AS},
+    {"stack", RLIMIT_STACK},
+    {"data", RLIMIT_DATA},
+    {"cpu", RLIMIT_CPU},
+    {"rtprio", RLIMIT_RTPRIO},
+    {"nice", RLIMIT_NICE},
     {"sigpending", RLIMIT_SIGPENDING},
+    {"locks", RLIMIT_LOCKS},
 };
+
+static int
+resource_of(const char *name)
+{
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strcmp(names[i].name, name) == 0)
+			return names[i].resource;
+	return -1;
+}
 
 static int
 set_limit(int resource, uint64_t value)
 {
-	struct rlimit have, want;
+	struct rlimit have, want, got;
 
 	if (getrlimit((__rlimit_resource_t)resource, &have) == -1)
 		return -1;
-	want.rlim_cur = want.rlim_max = value;
-	if (have.rlim_max != RLIM_INFINITY && value > have.rlim_max)
-		want.rlim_cur = want.rlim_max = have.rlim_max;
-	return setrlimit((__rlimit_resource_t)resource, &want);
+	want.rlim_cur = want.rlim_max = value < have.rlim_max ? (rlim_t)value : have.rlim_max;
+	if (setrlimit((__rlimit_resource_t)resource, &want) == -1 ||
+	    getrlimit((__rlimit_resource_t)resource, &got) == -1)
+		return -1;
+	if (got.rlim_cur == want.rlim_cur && got.rlim_max == want.rlim_max)
+		return 0;
+	errno = EPERM;
+	return -1;
 }
 
 static int
@@ -36,11 +58,8 @@ set_all(const struct confine_req *r)
 {
 	for (unsigned int i = 0; i < r->policy->nlimits; i++) {
 		const struct policy_limit *l = &r->policy->limits[i];
-		int resource = -1;
+		int resource = resource_of(l->name);
 
-		for (size_t n = 0; n < sizeof(names) / sizeof(names[0]); n++)
-			if (strcmp(names[n].name, l->name) == 0)
-				resource = names[n].resource;
 		if (resource == -1) {
 			errno = EINVAL;
 			return -1;
@@ -54,5 +73,5 @@ set_all(const struct confine_req *r)
 bool
 limits_enter(struct entering *e)
 {
-	return step(e, LAYER_RLIMITS, NEED_REQUIRED, set_all(e->req), "setrlimit must not be filtered");
+	return step(e, LAYER_RLIMITS, NEED_REQUIRED, set_all(e->req), "setrlimit");
 }

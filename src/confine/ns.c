@@ -1,11 +1,13 @@
 /*
- * Namespaces, each reported by itself.  Ids are mapped to themselves, never to 0.
+ * Namespaces, each made and reported by itself.  Ids are mapped to themselves,
+ * never to 0 (mechanisms: a map that was not written goes unnoticed otherwise).
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "confine/internal.h"
@@ -14,13 +16,14 @@ static const struct {
 	enum policy_ns ns;
 	enum layer layer;
 	int flag;
+	const char *what;
 } rest[] = {
-    {PNS_MOUNT, LAYER_MOUNTNS, CLONE_NEWNS},
-    {PNS_NET, LAYER_NETNS, CLONE_NEWNET},
-    {PNS_PID, LAYER_PIDNS, CLONE_NEWPID},
-    {PNS_IPC, LAYER_IPCNS, CLONE_NEWIPC},
-    {PNS_UTS, LAYER_UTSNS, CLONE_NEWUTS},
-    {PNS_CGROUP, LAYER_CGROUPNS, CLONE_NEWCGROUP},
+    {PNS_MOUNT, LAYER_MOUNTNS, CLONE_NEWNS, "unshare(CLONE_NEWNS)"},
+    {PNS_NET, LAYER_NETNS, CLONE_NEWNET, "unshare(CLONE_NEWNET)"},
+    {PNS_PID, LAYER_PIDNS, CLONE_NEWPID, "unshare(CLONE_NEWPID)"},
+    {PNS_IPC, LAYER_IPCNS, CLONE_NEWIPC, "unshare(CLONE_NEWIPC)"},
+    {PNS_UTS, LAYER_UTSNS, CLONE_NEWUTS, "unshare(CLONE_NEWUTS)"},
+    {PNS_CGROUP, LAYER_CGROUPNS, CLONE_NEWCGROUP, "unshare(CLONE_NEWCGROUP)"},
 };
 
 static int
@@ -33,52 +36,59 @@ write_file(const char *path, const char *text)
 	if (fd == -1)
 		return -1;
 	n = write(fd, text, len);
-	saved = errno;
+	saved = n == -1 ? errno : EIO;
 	close(fd);
 	errno = saved;
 	return n == (ssize_t)len ? 0 : -1;
 }
 
-/* If a map is not written nothing else fails: everything works, as 65534.  So
- * each write is checked, and in the end who we are. */
-static int
+/* The name of the write that failed, NULL if all is well. */
+static const char *
 map_ids(uid_t uid, gid_t gid)
 {
 	char map[64];
 
+	/* ENOENT: before Linux 3.19 there was no such file, and no need for it. */
 	if (write_file("/proc/self/setgroups", "deny") == -1 && errno != ENOENT)
-		return -1;
+		return "write to /proc/self/setgroups";
 	snprintf(map, sizeof(map), "%u %u 1\n", uid, uid);
 	if (write_file("/proc/self/uid_map", map) == -1)
-		return -1;
+		return "write to /proc/self/uid_map";
 	snprintf(map, sizeof(map), "%u %u 1\n", gid, gid);
 	if (write_file("/proc/self/gid_map", map) == -1)
-		return -1;
-	if (getuid() == uid && getgid() == gid)
-		return 0;
+		return "write to /proc/self/gid_map";
+	if (getuid() == uid && geteuid() == uid && getgid() == gid && getegid() == gid)
+		return NULL;
 	errno = EPERM;
-	return -1;
+	return "id map";
 }
 
+/*
+ * Never optional here: half a user namespace is worse than none, so whoever can
+ * do without starts again without (start_somehow).
+ */
 bool
 ns_enter_user(struct entering *e)
 {
-	enum layer_need need = e->req->policy->ns[PNS_USER];
-	uid_t uid = getuid();
-	gid_t gid = getgid();
-	int rv;
+	const char *what;
+	uid_t uid = geteuid();
+	gid_t gid = getegid();
 
-	if (need == NEED_OFF)
-		return true;
-	rv = unshare(CLONE_NEWUSER);
-	if (rv == 0 && map_ids(uid, gid) == -1) {
-		/* Half a user namespace is worse than none: never optional. */
-		return step(e, LAYER_USERNS, NEED_REQUIRED, -1, "the id maps must be writable: is "
-		    "/proc mounted?");
+	/* setresuid, and a parent that is not dumpable, leave our files in /proc to
+	 * root, and the maps could not be written. */
+	if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) == -1)
+		return failed(e, "prctl(PR_SET_DUMPABLE)");
+	what = unshare(CLONE_NEWUSER) == -1 ? "unshare(CLONE_NEWUSER)" : map_ids(uid, gid);
+	if (what != NULL) {
+		int err = errno;
+
+		step(e, LAYER_USERNS, NEED_OFF, -1, what);
+		errno = err;
+		return failed(e, what);
 	}
-	return step(e, LAYER_USERNS, need, rv,
-	    "allow user namespaces (sysctl kernel.unprivileged_userns_clone=1, "
-	    "user.max_user_namespaces, kernel.apparmor_restrict_unprivileged_userns=0)");
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == -1)
+		return failed(e, "prctl(PR_SET_DUMPABLE)");
+	return step(e, LAYER_USERNS, NEED_REQUIRED, 0, "");
 }
 
 bool
@@ -88,8 +98,7 @@ ns_enter_rest(struct entering *e)
 		enum layer_need need = e->req->policy->ns[rest[i].ns];
 
 		if (need != NEED_OFF &&
-		    !step(e, rest[i].layer, need, unshare(rest[i].flag),
-			"needs a user namespace, or root with CAP_SYS_ADMIN"))
+		    !step(e, rest[i].layer, need, unshare(rest[i].flag), rest[i].what))
 			return false;
 	}
 	return true;

@@ -1,54 +1,148 @@
 /*
  * A root with nothing in it: a read-only tmpfs without room for a file, or one
- * directory of sockets, mounted read-only; the old root is gone.
+ * directory of sockets, read-only; the old root is unmounted.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "confine/internal.h"
 
-#define TIGHT (MS_NOSUID | MS_NODEV | MS_NOEXEC)
+#define TIGHT_ATTR (MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)
+#define TIGHT (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
 
-/* The current directory is a mount point: make it the root, drop the old one,
- * and make it read-only. */
+/* Before Linux 5.12.  What the mount has already stays: it may be locked. */
 static int
+tighten_by_remount(const char *path)
+{
+	struct statvfs v;
+	unsigned long flags = TIGHT;
+
+	if (statvfs(path, &v) == -1)
+		return -1;
+	flags |= (v.f_flag & ST_NOATIME) != 0 ? MS_NOATIME : 0;
+	flags |= (v.f_flag & ST_NODIRATIME) != 0 ? MS_NODIRATIME : 0;
+	flags |= (v.f_flag & ST_RELATIME) != 0 ? MS_RELATIME : 0;
+	return mount(NULL, path, NULL, MS_REMOUNT | MS_BIND | flags, NULL);
+}
+
+static int
+tighten(int dirfd, const char *path, unsigned int flags)
+{
+	struct mount_attr attr = {.attr_set = TIGHT_ATTR};
+
+	return (int)syscall(SYS_mount_setattr, dirfd, path, flags, &attr, sizeof(attr));
+}
+
+/* The current directory, a mount point, becomes the root; the old one goes. */
+static const char *
 pivot_here(void)
 {
-	if (syscall(SYS_pivot_root, ".", ".") == -1 || umount2(".", MNT_DETACH) == -1 ||
-	    chdir("/") == -1 ||
-	    mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | TIGHT, NULL) == -1)
-		return -1;
-	/* So that there is a chroot below the mount as well (design 3). */
-	return chroot("/") == -1 || chdir("/") == -1 ? -1 : 0;
+	struct statvfs v;
+
+	if (syscall(SYS_pivot_root, ".", ".") == -1)
+		return "pivot_root";
+	if (umount2(".", MNT_DETACH) == -1)
+		return "umount of the old root";
+	if (chdir("/") == -1)
+		return "chdir to the new root";
+	if (tighten(AT_FDCWD, "/", 0) == -1 && (errno != ENOSYS || tighten_by_remount("/") == -1))
+		return "remount of the new root";
+	/* A chroot below the mount as well (design 3). */
+	if (chroot("/") == -1 || chdir("/") == -1)
+		return "chroot to the new root";
+	if (statvfs("/", &v) == -1 || (v.f_flag & ST_RDONLY) == 0) {
+		errno = EPERM;
+		return "check of the new root";
+	}
+	return NULL;
 }
 
-static int
+static const char *
 empty_root(void)
 {
-	/* Any directory that exists will do to mount on. */
-	static const char *const at[] = {"/tmp", "/usr", "/etc", "/var"};
+	/* Any directory will do to mount on: nobody sees it afterwards. */
+	static const char *const at[] = {"/tmp", "/usr", "/etc", "/var", "/proc", "/dev"};
 
-	for (size_t i = 0; i < sizeof(at) / sizeof(at[0]); i++)
-		if (mount("tmpfs", at[i], "tmpfs", TIGHT, "size=4k,nr_inodes=2,mode=0555") == 0)
-			return chdir(at[i]) == -1 ? -1 : pivot_here();
-	return -1;
+	for (size_t i = 0; i < sizeof(at) / sizeof(at[0]); i++) {
+		if (mount("tmpfs", at[i], "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
+			"size=4k,nr_inodes=1,mode=0555") == 0)
+			return chdir(at[i]) == -1 ? "chdir to the tmpfs" : pivot_here();
+		if (errno != ENOENT && errno != ENOTDIR)
+			break;
+	}
+	return "mount of a tmpfs";
 }
 
+/* Not recursive: what is mounted below stays outside. */
 static int
+mount_on_itself(const char *dir)
+{
+	int fd = (int)syscall(SYS_open_tree, AT_FDCWD, dir, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	int rv, saved;
+
+	if (fd == -1)
+		return errno == ENOSYS ? mount(dir, dir, NULL, MS_BIND, NULL) : -1;
+	rv = tighten(fd, "", AT_EMPTY_PATH);
+	if (rv == -1 && errno == ENOSYS) /* 5.2 to 5.11: pivot_here does it */
+		rv = 0;
+	if (rv == 0)
+		rv = (int)syscall(SYS_move_mount, fd, "", AT_FDCWD, dir, MOVE_MOUNT_F_EMPTY_PATH);
+	saved = errno;
+	close(fd);
+	errno = saved;
+	return rv;
+}
+
+static const char *
 socket_root(const char *dir)
 {
-	if (mount(dir, dir, NULL, MS_BIND, NULL) == -1)
-		return -1;
-	return chdir(dir) == -1 ? -1 : pivot_here();
+	struct stat st;
+
+	if (dir == NULL || dir[0] != '/') {
+		errno = EINVAL;
+		return "absolute name of the socket directory";
+	}
+	if (stat(dir, &st) == 0 && !S_ISDIR(st.st_mode)) {
+		errno = ENOTDIR;
+		return "stat of the socket directory";
+	}
+	if (mount_on_itself(dir) == -1)
+		return "bind mount of the socket directory";
+	if (chdir(dir) == -1)
+		return "chdir to the socket directory";
+	return pivot_here();
 }
 
-/* Without mounts: a chroot into a directory that is empty and not ours. */
-static int
-chroot_only(const char *dir)
+/*
+ * Where nothing can be mounted: a directory that was removed, so that nobody,
+ * whatever his rights, can ever make an entry in it.
+ */
+static const char *
+removed_root(void)
 {
-	return chroot(dir) == -1 || chdir("/") == -1 ? -1 : 0;
+	char dir[] = "/tmp/gatehouse.XXXXXX";
+
+	if (mkdtemp(dir) == NULL)
+		return "mkdtemp";
+	if (chdir(dir) == -1 || rmdir(dir) == -1 || chroot(".") == -1)
+		return "chroot to an empty directory";
+	return NULL;
+}
+
+static const char *
+chroot_alone(bool sockets, const char *dir)
+{
+	if (!sockets)
+		return removed_root();
+	if (dir == NULL || chroot(dir) == -1 || chdir("/") == -1)
+		return "chroot to the socket directory";
+	return NULL;
 }
 
 bool
@@ -56,24 +150,24 @@ root_enter(struct entering *e)
 {
 	const struct confine_req *r = e->req;
 	bool sockets = r->policy->root == PROOT_SOCKETS;
-	int rv = -1;
+	const char *what = "mount namespace";
+	int err = EPERM;
 
 	if (r->policy->root == PROOT_HOST)
 		return true;
-	if (e->rep.state[LAYER_MOUNTNS] == LAYER_ENFORCED) {
-		rv = mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
-		if (rv == 0)
-			rv = sockets ? socket_root(r->root_dir) : empty_root();
-	} else {
-		errno = ENOSYS;
+	if (e->s->rep.state[LAYER_MOUNTNS] == LAYER_ENFORCED) {
+		what = "mount(MS_PRIVATE)";
+		if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0)
+			what = sockets ? socket_root(r->root_dir) : empty_root();
+		err = errno;
 	}
-	if (rv == -1 && (r->optional >> LAYER_ROOT & 1) != 0) {
-		int saved = errno;
-
-		if (chroot_only(sockets ? r->root_dir : "/var/empty") == -1)
-			errno = saved;
-	}
-	return step(e, LAYER_ROOT, r->policy->root_need, rv,
-	    sockets ? "login_socket_dir must exist and be reachable for default_internal_user"
-		    : "mounting a tmpfs must be possible in a namespace of our own");
+	if (what == NULL)
+		return step(e, LAYER_ROOT, r->policy->root_need, 0, "");
+	/* A chroot is less than the policy's word, so it does not count as this layer;
+	 * it is there all the same if the site has said that it may be. */
+	errno = err;
+	if (!step(e, LAYER_ROOT, r->policy->root_need, -1, what))
+		return false;
+	chroot_alone(sockets, r->root_dir);
+	return true;
 }

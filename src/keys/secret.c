@@ -73,6 +73,7 @@ map_locked(size_t bytes)
 bool
 secret_init(size_t bytes, enum layer_need need, struct layer_report *rep)
 {
+	static const struct rlimit none;
 	void *p = MAP_FAILED;
 
 	errno = ENOSYS;
@@ -91,5 +92,8 @@ secret_init(size_t bytes, enum layer_need need, struct layer_report *rep)
 	if (p == MAP_FAILED)
 		return false;
 	arena_make(&heap, p, bytes, true);
+	/* The mapping stays usable; nothing more is to be locked or written. */
+	if (setrlimit(RLIMIT_MEMLOCK, &none) == -1 || setrlimit(RLIMIT_FSIZE, &none) == -1)
+		return false;
 	return CRYPTO_set_mem_functions(hook_malloc, hook_realloc, hook_free) == 1;
 }

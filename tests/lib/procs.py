@@ -161,7 +161,7 @@ def confinement(p):
     s = p.status()
     if not s:
         return "gone"
-    own = Process("self").namespaces()
+    own = Process(os.getpid()).namespaces()
     seen = p.namespaces()
     apart = [n for n in NAMESPACES if n in seen and seen[n] != own.get(n)]
     caps = p.caps()

@@ -77,7 +77,9 @@ line(const struct conn *c, const char *what, int32_t mail_pid)
 	conn_addr_text(&c->info.local, v.lip);
 	snprintf(v.rport, sizeof(v.rport), "%u", c->info.remote.port);
 	snprintf(v.lport, sizeof(v.lport), "%u", c->info.local.port);
-	snprintf(v.pid, sizeof(v.pid), mail_pid > 0 ? "%d" : "", mail_pid);
+	v.pid[0] = '\0';
+	if (mail_pid > 0)
+		snprintf(v.pid, sizeof(v.pid), "%d", mail_pid);
 	vars.v[LV_USER] = v.user;
 	vars.v[LV_USERNAME] = v.username;
 	vars.v[LV_DOMAIN] = v.domain;

@@ -121,8 +121,9 @@ permitted_now(void)
 static enum layer_need
 need_of(const struct entering *e)
 {
-	return e->userns || (permitted_now() & UINT64_C(1) << CAP_SETPCAP) != 0 ? NEED_REQUIRED
-									       : NEED_OPTIONAL;
+	bool may = e->userns || (permitted_now() & UINT64_C(1) << CAP_SETPCAP) != 0;
+
+	return may && e->req->policy->caps_need == NEED_REQUIRED ? NEED_REQUIRED : NEED_OPTIONAL;
 }
 
 bool

@@ -153,7 +153,7 @@ root_enter(struct entering *e)
 	const char *what = "mount namespace";
 	int err = EPERM;
 
-	if (r->policy->root == PROOT_HOST)
+	if (r->policy->root == PROOT_HOST || r->policy->root_need == NEED_OFF)
 		return true;
 	if (e->s->rep.state[LAYER_MOUNTNS] == LAYER_ENFORCED) {
 		what = "mount(MS_PRIVATE)";

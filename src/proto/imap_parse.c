@@ -112,7 +112,9 @@ quoted(struct imap_cursor *c, uint8_t *dst, size_t cap)
 		if (ch == '\r' || ch == '\n' || ch == '\0')
 			return -1;
 		if (ch == '\\') {
-			if (++c->p == c->end || (*c->p != '"' && *c->p != '\\'))
+			/* Only " and \\ need it (RFC 3501 9); Dovecot takes any, and so do
+			 * clients that escape more than they must. */
+			if (++c->p == c->end || *c->p == '\r' || *c->p == '\n' || *c->p == '\0')
 				return -1;
 			ch = *c->p;
 		}

@@ -5,6 +5,7 @@
  */
 /* SRC: src/auth/table.c src/auth/conn.c src/auth/request.c src/auth/handoff.c src/auth/anvil.c src/auth/connlog.c src/auth/logfmt.c src/auth/answer.c src/auth/loginreq.c src/auth/line.c src/auth/sockdir.c src/auth/loop.c src/auth/peers.c src/ipc/msg.c src/ipc/codec.c src/ipc/conn.c src/common/log.c src/common/str.c */
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -67,6 +68,7 @@ once(void)
 
 	if (listeners[0] != 0)
 		return;
+	signal(SIGPIPE, SIG_IGN);
 	if (mkdtemp(dir) == NULL)
 		abort();
 	for (int i = 0; i < 4; i++)
@@ -89,11 +91,13 @@ greeted_server(void)
 		return;
 	if (candidate != NULL)
 		lose(candidate, "again");
+	for (int fd; current != NULL && (fd = accept(listeners[0], NULL, NULL)) != -1;)
+		close(fd); /* probes */
 	if (current == NULL) {
 		connect_now();
-		if (server_end != -1)
-			close(server_end);
-		server_end = accept(listeners[0], NULL, NULL);
+		for (int fd; (fd = accept(listeners[0], NULL, NULL)) != -1; server_end = fd)
+			if (server_end != -1) /* the one before, or a probe */
+				close(server_end);
 		server_feed(candidate, greeting_text, sizeof(greeting_text) - 1);
 	}
 	if (current == NULL)

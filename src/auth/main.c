@@ -6,6 +6,7 @@
  */
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/prctl.h>
 #include <sysexits.h>
 
 #include "auth/conn.h"
@@ -72,6 +73,7 @@ main(void)
 	struct layer_report rep = {0};
 
 	log_to(FD_LOG, false, "gatehouse-auth");
+	prctl(PR_SET_NAME, "gatehouse-auth"); /* exec of a memfd has left a number there */
 	signal(SIGPIPE, SIG_IGN);
 	if (filters_map(FD_FILTERS) == -1)
 		fatal(EX_OSERR, "cannot map the filters");

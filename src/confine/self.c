@@ -114,6 +114,7 @@ userns_works(void)
 	memset(&p, 0, sizeof(p));
 	p.ns[PNS_USER] = p.ns[PNS_MOUNT] = NEED_OPTIONAL;
 	p.root = PROOT_EMPTY;
+	p.root_need = NEED_OPTIONAL;
 	return probe(&p, probe_uid(), true, &rep) && rep.state[LAYER_USERNS] == LAYER_ENFORCED &&
 	    rep.state[LAYER_ROOT] == LAYER_ENFORCED;
 }

@@ -106,6 +106,7 @@ int
 main(int argc, char **argv)
 {
 	const struct mode *mode = find_mode(argc, argv);
+	static const struct rlimit none;
 	struct layer_report rep = {0};
 	const struct late_plan *plan;
 	bool pool = mode->run == pool_run;
@@ -125,6 +126,8 @@ main(int argc, char **argv)
 	log_debug("%s-login %s: arena %zu KiB used after the rehearsal", argv[2], argv[1],
 	    heap_used() >> 10);
 	place_descriptors(pool);
+	if (pool && setrlimit(RLIMIT_NPROC, &none) == -1) /* exec and fork: once they have a connection */
+		fatal(EX_OSERR, "setrlimit");
 	if (pool && !pool_prepare())
 		fatal(EX_OSERR, "cannot make an epoll instance");
 	control_hello(&rep);

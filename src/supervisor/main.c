@@ -18,6 +18,7 @@ static const char usage_text[] =
     "       gatehouse config [-n] [-c FILE]    the effective settings (-n: only those that\n"
     "                                          differ from the defaults)\n"
     "       gatehouse policy COMMAND ...       check, explain, count, eval, diff, export\n"
+    "       gatehouse confine POLICY [--] CMD  run any program under a policy\n"
     "       gatehouse --version | --help\n"
     "FILE is " SYSCONF_DIR "/gatehouse/gatehouse.conf if none is named.\n"
     "Signals: HUP reloads, TERM drains and ends, INT ends, USR1 reopens the log.\n";
@@ -29,6 +30,7 @@ static const struct command {
     {"check", check_main},
     {"config", config_main},
     {"policy", policy_main},
+    {"confine", confine_main},
 };
 
 static int

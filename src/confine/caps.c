@@ -77,17 +77,26 @@ update(capng_type_t type, uint64_t set)
 			capng_update(CAPNG_ADD, type, c);
 }
 
+/* Only what differs: with the securebits locked nothing can be raised any more,
+ * not even again, so libcap-ng's way (clear, then raise) would lose it. */
+static void
+set_ambient(uint64_t set)
+{
+	for (int c = 0, have; (have = prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, c, 0, 0)) >= 0; c++)
+		if (have != (in_set(set, c) ? 1 : 0))
+			prctl(PR_CAP_AMBIENT, have ? PR_CAP_AMBIENT_LOWER : PR_CAP_AMBIENT_RAISE, c,
+			    0, 0);
+}
+
 /* Permitted and effective become `active`, inheritable and ambient `passed_on`. */
 static int
 apply(uint64_t active, uint64_t passed_on)
 {
 	capng_clear(CAPNG_SELECT_ALL);
 	update((capng_type_t)(CAPNG_EFFECTIVE | CAPNG_PERMITTED), active);
-	update((capng_type_t)(CAPNG_INHERITABLE | CAPNG_AMBIENT), passed_on);
-	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+	update(CAPNG_INHERITABLE, passed_on);
 	capng_apply(CAPNG_SELECT_CAPS);
-	if (passed_on != 0)
-		capng_apply(CAPNG_SELECT_AMBIENT);
+	set_ambient(passed_on);
 	return sets_are(active, passed_on);
 }
 
@@ -136,7 +145,7 @@ caps_lock(struct entering *e)
 		return false;
 	/* Ambient: what is kept has to pass exec, and cannot be raised any more once
 	 * the securebits are locked. */
-	if (apply(permitted_now(), keep) == -1)
+	if (keep != 0 && apply(permitted_now(), keep) == -1)
 		return step(e, LAYER_CAPS, NEED_REQUIRED, -1, "capset");
 	return step(e, LAYER_SECUREBITS, need, prctl(PR_SET_SECUREBITS, BITS, 0, 0, 0),
 	    "prctl(PR_SET_SECUREBITS)");
@@ -147,8 +156,7 @@ caps_enter(struct entering *e)
 {
 	uint64_t keep = e->req->policy->caps & permitted_now();
 
-	/* The other sets first: capset drops the ambient ones of what it takes away. */
-	if (apply(keep, keep) == -1 && (keep != 0 || sets_are(0, 0) == -1))
+	if (apply(keep, keep) == -1)
 		return step(e, LAYER_CAPS, NEED_REQUIRED, -1, "capset");
 	return true; /* caps_lock has noted the bounding set */
 }

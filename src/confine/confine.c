@@ -22,7 +22,8 @@
 #include "ipc/fds.h"
 #include "policy/eval.h"
 
-#define START_MS 10000 /* against a child that hangs: a mount on a dead server, a debugger */
+/* Against a child that hangs: a mount on a dead server, a debugger. */
+int confine_deadline_ms = 10000;
 
 struct start *
 start_new(void)
@@ -105,6 +106,7 @@ bool
 early_enter(struct entering *e)
 {
 	struct late_plan plan;
+	bool good;
 
 	if (e->req->early == NULL)
 		return true;
@@ -114,7 +116,9 @@ early_enter(struct entering *e)
 		plan.landlock = NEED_OPTIONAL;
 	if ((e->req->optional >> LAYER_MDWE & 1) != 0 && plan.mdwe == NEED_REQUIRED)
 		plan.mdwe = NEED_OPTIONAL;
-	if (late_enter(&plan, &e->s->rep) == 0)
+	good = late_enter(&plan, &e->s->rep) == 0;
+	e->s->rep.state[LAYER_DUMPABLE] = LAYER_NOT_ASKED; /* exec undoes it */
+	if (good)
 		return true;
 	e->s->layer = e->s->rep.state[LAYER_LANDLOCK] >= LAYER_ABSENT ? LAYER_LANDLOCK : LAYER_MDWE;
 	errno = e->s->rep.err[e->s->layer];
@@ -209,8 +213,10 @@ intermediate(struct entering *e, void (*last)(struct entering *e))
 			last(e);
 		stop();
 	}
+	if (pid != -1)
+		return true; /* from here on *s is the child's */
 	e->s->layer = LAYER__MAX;
-	return pid != -1 || failed(e, "clone");
+	return failed(e, "clone");
 }
 
 /* ---- the caller's side ----------------------------------------------------- */
@@ -223,7 +229,7 @@ left_ms(const struct timespec *start)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	ms = (now.tv_sec - start->tv_sec) * 1000 + (now.tv_nsec - start->tv_nsec) / 1000000;
-	return ms >= START_MS ? 0 : (int)(START_MS - ms);
+	return ms >= confine_deadline_ms ? 0 : (int)(confine_deadline_ms - ms);
 }
 
 /* Until every writer of the pipe is gone: ended, or executing something else.
@@ -254,8 +260,8 @@ static int
 judge(const struct confine_req *req, const struct start *s, bool in_time, struct diag *d)
 {
 	if (!in_time) {
-		diag_set(d, NULL, 0, 0, "%s: no answer within %d s, killed", req->name,
-		    START_MS / 1000);
+		diag_set(d, NULL, 0, 0, "%s: not behind its walls within %d ms, killed", req->name,
+		    confine_deadline_ms);
 		return -1;
 	}
 	if (s->failed) {
@@ -322,9 +328,10 @@ try_without(const struct confine_req *req, const struct start *s)
 
 	if (!s->failed || needed)
 		return false;
-	return s->rep.state[LAYER_USERNS] != LAYER_ENFORCED
-	    ? s->layer == LAYER_USERNS
-	    : geteuid() == 0 && s->layer >= LAYER_MOUNTNS && s->layer <= LAYER_ROOT;
+	if (s->rep.state[LAYER_USERNS] != LAYER_ENFORCED)
+		return s->layer == LAYER_USERNS;
+	return geteuid() == 0 && (s->err == EPERM || s->err == EACCES) &&
+	    s->layer >= LAYER_MOUNTNS && s->layer <= LAYER_CGROUPNS;
 }
 
 int

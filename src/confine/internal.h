@@ -70,6 +70,7 @@ int start_child(const struct confine_req *req, int pdeathsig, bool userns,
  * without. */
 int start_somehow(const struct confine_req *req, int pdeathsig, void (*last)(struct entering *e),
     struct start *s, struct diag *d);
+extern int confine_deadline_ms; /* for tests of it */
 struct start *start_new(void); /* NULL with errno */
 void start_free(struct start *s);
 

@@ -307,7 +307,7 @@ class Dovecot:
     def helper(self, name):
         """Its processes of that name: 'auth', 'imap', 'anvil'..."""
         return [p for p in self.process.descendants()
-                if (p.argv() or [""])[0] == f"dovecot/{name}"]
+                if (p.argv() or [""])[0].split("/")[-1].split(" ")[0] == name]
 
     def kill_auth(self, sig=signal.SIGKILL):
         for p in self.helper("auth"):

@@ -24,7 +24,7 @@ class Process:
     """A pid with its start time, so that a reused pid is not mistaken for it."""
 
     def __init__(self, pid):
-        self.pid = int(pid)
+        self.pid = os.getpid() if pid == "self" else int(pid)
         self.start = self._start()
 
     def __repr__(self):

@@ -28,7 +28,7 @@ class Walls:
             self.assert_seen_by_root(p, what)
 
     def assert_seen_by_root(self, p, what):
-        own, seen = Process("self").namespaces(), p.namespaces()
+        own, seen = Process(os.getpid()).namespaces(), p.namespaces()
         for ns in NAMESPACES:
             if ns in REQUIRED_NS or ns in own:
                 self.assertNotEqual(seen[ns], own[ns], f"{what}: {ns} namespace")

@@ -8,6 +8,8 @@ from harness import SystemTest
 
 
 class Commands(SystemTest):
+    dovecot_options = {"users": {"alice": "wonderland", "quoted": 'a"b\\c d'}}
+
     def test_capability_noop_id_enable_logout(self):
         c = self.imap()
         untagged, tagged = c.command("CAPABILITY")
@@ -57,7 +59,7 @@ class Commands(SystemTest):
         self.assertNotIn("a+b", line)
 
     def test_quoted_and_literal_arguments(self):
-        for text in ('LOGIN "alice" "wonderland"', 'LOGIN alice "wonder\\land"'):
+        for text in ('LOGIN "alice" "wonderland"', 'LOGIN quoted "a\\"b\\\\c d"'):
             c = self.imap(tls=True)
             self.assertTrue(c.command(text)[1].startswith("OK"), text)
         c = self.imap(tls=True)

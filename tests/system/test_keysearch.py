@@ -38,6 +38,9 @@ def search(p, needles):
 
 @needs_root("to read the memory of other processes")
 class KeySearch(SystemTest):
+    dovecot_options = {"users": {"alice": "wonderland",
+                                 "secretive": "correct-horse-battery-staple-4711"}}
+
     def search_all(self, gh, needles):
         sessions = []
         for _ in range(3):
@@ -81,8 +84,6 @@ class KeySearch(SystemTest):
 
     def test_password_of_a_finished_login_is_gone(self):
         """A worker wipes what the dialog used before it becomes the TLS proxy."""
-        self.dovecot.users["secretive"] = "correct-horse-battery-staple-4711"
-        self.dovecot.write_users()
         before = self.gh.workers()
         c = self.keep(harness.Imap(self.gh.server("imaps"), tls=True))
         self.assertTrue(c.login("secretive", self.dovecot.users["secretive"]).startswith("OK"))

@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/log.h"
 #include "common/str.h"
 #include "confine/internal.h"
 #include "confine/late.h"
@@ -250,6 +251,13 @@ wait_for_end(int fd)
 }
 
 static void
+cannot(const struct confine_req *req, const char *what, struct diag *d)
+{
+	diag_set(d, NULL, 0, 0, "%s: %s: %s (%s)", req->name, what, strerror(errno),
+	    errno_name(errno));
+}
+
+static void
 reap(pid_t pid)
 {
 	while (waitpid(pid, NULL, 0) == -1 && errno == EINTR)
@@ -286,7 +294,7 @@ start_child(const struct confine_req *req, int pdeathsig, bool userns,
 	bool in_time;
 
 	if (pipe2(fds, O_CLOEXEC) == -1) {
-		diag_set(d, NULL, 0, 0, "%s: pipe: %s", req->name, strerror(errno));
+		cannot(req, "pipe", d);
 		return -1;
 	}
 	middle = fork();
@@ -298,7 +306,7 @@ start_child(const struct confine_req *req, int pdeathsig, bool userns,
 	}
 	close(fds[1]);
 	if (middle == -1) {
-		diag_set(d, NULL, 0, 0, "%s: fork: %s", req->name, strerror(errno));
+		cannot(req, "fork", d);
 		close(fds[0]);
 		return -1;
 	}
@@ -393,7 +401,7 @@ confine_spawn(const struct confine_req *req, int pdeathsig, pid_t *pid, struct l
 		return -1;
 	s = start_new();
 	if (s == NULL) {
-		diag_set(d, NULL, 0, 0, "%s: mmap: %s", req->name, strerror(errno));
+		cannot(req, "mmap", d);
 		return -1;
 	}
 	rv = start_somehow(req, pdeathsig, execute, s, d);

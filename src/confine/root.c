@@ -39,14 +39,22 @@ tighten(int dirfd, const char *path, unsigned int flags)
 	return (int)syscall(SYS_mount_setattr, dirfd, path, flags, &attr, sizeof(attr));
 }
 
+enum progress {
+	UNCHANGED,
+	MOUNTED, /* the new root is the current directory */
+	PIVOTED
+};
+
 /* The current directory, a mount point, becomes the root; the old one goes. */
 static const char *
-pivot_here(void)
+pivot_here(enum progress *progress)
 {
 	struct statvfs v;
 
+	*progress = MOUNTED;
 	if (syscall(SYS_pivot_root, ".", ".") == -1)
 		return "pivot_root";
+	*progress = PIVOTED;
 	if (umount2(".", MNT_DETACH) == -1)
 		return "umount of the old root";
 	if (chdir("/") == -1)
@@ -64,7 +72,7 @@ pivot_here(void)
 }
 
 static const char *
-empty_root(void)
+empty_root(enum progress *progress)
 {
 	/* Any directory will do to mount on: nobody sees it afterwards. */
 	static const char *const at[] = {"/tmp", "/usr", "/etc", "/var", "/proc", "/dev"};
@@ -72,7 +80,7 @@ empty_root(void)
 	for (size_t i = 0; i < sizeof(at) / sizeof(at[0]); i++) {
 		if (mount("tmpfs", at[i], "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
 			"size=4k,nr_inodes=1,mode=0555") == 0)
-			return chdir(at[i]) == -1 ? "chdir to the tmpfs" : pivot_here();
+			return chdir(at[i]) == -1 ? "chdir to the tmpfs" : pivot_here(progress);
 		if (errno != ENOENT && errno != ENOTDIR)
 			break;
 	}
@@ -100,7 +108,7 @@ mount_on_itself(const char *dir)
 }
 
 static const char *
-socket_root(const char *dir)
+socket_root(const char *dir, enum progress *progress)
 {
 	struct stat st;
 
@@ -116,41 +124,50 @@ socket_root(const char *dir)
 		return "bind mount of the socket directory";
 	if (chdir(dir) == -1)
 		return "chdir to the socket directory";
-	return pivot_here();
+	return pivot_here(progress);
 }
 
 /*
  * Where nothing can be mounted: a directory that was removed, so that nobody,
  * whatever his rights, can ever make an entry in it.
  */
-static const char *
+static int
 removed_root(void)
 {
 	char dir[] = "/tmp/gatehouse.XXXXXX";
 
 	if (mkdtemp(dir) == NULL)
-		return "mkdtemp";
-	if (chdir(dir) == -1 || rmdir(dir) == -1 || chroot(".") == -1)
-		return "chroot to an empty directory";
-	return NULL;
+		return -1;
+	if (chdir(dir) == -1) {
+		rmdir(dir);
+		return -1;
+	}
+	return rmdir(dir) == -1 ? -1 : chroot(".");
 }
 
-static const char *
-chroot_alone(bool sockets, const char *dir)
+/* Less than the policy's word, so it does not count as this layer; but what can
+ * be had is there, where the site has said that it may be missing. */
+static void
+chroot_instead(const struct confine_req *r, enum progress progress)
 {
-	if (!sockets)
-		return removed_root();
-	if (dir == NULL || chroot(dir) == -1 || chdir("/") == -1)
-		return "chroot to the socket directory";
-	return NULL;
+	if (progress == MOUNTED) { /* no pivot_root from an initramfs */
+		if (tighten(AT_FDCWD, ".", 0) == -1 && errno == ENOSYS)
+			tighten_by_remount(".");
+		if (chroot(".") == 0 && chdir("/") == 0)
+			return;
+	}
+	if (r->policy->root == PROOT_EMPTY)
+		removed_root();
+	else if (r->root_dir != NULL && chroot(r->root_dir) == 0 && chdir("/") == 0)
+		return;
 }
 
 bool
 root_enter(struct entering *e)
 {
 	const struct confine_req *r = e->req;
-	bool sockets = r->policy->root == PROOT_SOCKETS;
 	const char *what = "mount namespace";
+	enum progress progress = UNCHANGED;
 	int err = EPERM;
 
 	if (r->policy->root == PROOT_HOST || r->policy->root_need == NEED_OFF)
@@ -158,16 +175,19 @@ root_enter(struct entering *e)
 	if (e->s->rep.state[LAYER_MOUNTNS] == LAYER_ENFORCED) {
 		what = "mount(MS_PRIVATE)";
 		if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0)
-			what = sockets ? socket_root(r->root_dir) : empty_root();
+			what = r->policy->root == PROOT_SOCKETS
+			    ? socket_root(r->root_dir, &progress)
+			    : empty_root(&progress);
 		err = errno;
 	}
 	if (what == NULL)
 		return step(e, LAYER_ROOT, r->policy->root_need, 0, "");
-	/* A chroot is less than the policy's word, so it does not count as this layer;
-	 * it is there all the same if the site has said that it may be. */
 	errno = err;
 	if (!step(e, LAYER_ROOT, r->policy->root_need, -1, what))
 		return false;
-	chroot_alone(sockets, r->root_dir);
+	errno = err;
+	if (progress == PIVOTED) /* the old root may be in reach: never optional */
+		return failed(e, what);
+	chroot_instead(r, progress);
 	return true;
 }

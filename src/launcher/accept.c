@@ -231,6 +231,7 @@ account(struct conn *c, struct worker *w, uint64_t now)
 	switch (st->set.model) {
 	case MODEL_FORK:
 		st->processes++;
+		c->template = (uint16_t)(w - lr.workers + 1);
 		break;
 	case MODEL_EXEC:
 		w->holds_conn = true;
@@ -241,7 +242,7 @@ account(struct conn *c, struct worker *w, uint64_t now)
 		c->worker = (uint16_t)(w - lr.workers + 1);
 		w->conns++;
 		if (st->set.service_count > 0 && w->uses >= st->set.service_count)
-			workers_close(w); /* it serves what it has, and ends */
+			workers_retire(w); /* it serves what it has, and ends */
 		workers_start_ready((enum service)c->service, now);
 		break;
 	}

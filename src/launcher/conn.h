@@ -21,6 +21,7 @@ struct conn {
 	bool logged_in;
 	bool stopping;        /* told to end; killed at kill_at */
 	uint16_t worker;      /* pooled: its worker's slot + 1; else 0 */
+	uint16_t template;    /* fork, until its process is known: the template's slot + 1 */
 	uint64_t accepted_ms, kill_at;
 	char session[33];
 	/* oldest first, those before login, for each service */

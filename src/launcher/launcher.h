@@ -96,7 +96,7 @@ void peers_check_drained(void);
 void workers_start_ready(enum service s, uint64_t now); /* up to what is wanted */
 struct worker *workers_pick(enum service s);            /* one that can take a connection */
 void workers_read(struct worker *w, uint64_t now);
-void workers_close(struct worker *w);                   /* let go: it ends by itself */
+void workers_retire(struct worker *w);                  /* nothing new: it ends by itself */
 /* A process is gone.  False: not one of these. */
 bool workers_gone(pid_t pid, int code, int status, uint64_t now);
 void workers_retire_template(enum service s, uint64_t now, const char *why);

@@ -118,8 +118,8 @@ on_drain(struct msgin *m)
 	lr.draining = true;
 	lr.drain_kill_at = ms != 0 ? now + ms : 0;
 	for (unsigned int i = 0; i < lr.nworkers; i++)
-		if (lr.workers[i].pid != 0 && lr.workers[i].conns == 0 && !lr.workers[i].holds_conn)
-			workers_close(&lr.workers[i]);
+		if (lr.workers[i].pid != 0 && !lr.workers[i].holds_conn)
+			workers_retire(&lr.workers[i]);
 	for (int s = 0; bye && s < SERVICE__MAX; s++)
 		for (struct conn *c = conns_next_before_login((enum service)s, NULL); c != NULL;
 		     c = conns_next_before_login((enum service)s, c))

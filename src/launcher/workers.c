@@ -138,8 +138,8 @@ workers_pick(enum service s)
 	return best;
 }
 
-void
-workers_close(struct worker *w)
+static void
+close_pair(struct worker *w)
 {
 	if (w->fd == -1)
 		return;
@@ -149,11 +149,26 @@ workers_close(struct worker *w)
 	w->retiring = true;
 }
 
+/* Our end stays open until it has ended: what it still says (CONN_FORKED of a
+ * connection that it had in its queue) must not get lost. */
+void
+workers_retire(struct worker *w)
+{
+	struct msgout m;
+
+	if (w->retiring || w->fd == -1)
+		return;
+	w->retiring = true;
+	msg_begin(&m, MSG_RETIRE, 0);
+	if (msg_send(w->fd, &m) == -1 && w->pid > 1)
+		kill(w->pid, SIGKILL);
+}
+
 /* ---- templates ------------------------------------------------------------ */
 
 /*
- * Number two starts beside it; when that has said hello, number one's control pair
- * is closed, and it ends.  After a crash nothing more is asked of it at once:
+ * Number two starts beside it; when that has said hello, number one is told to
+ * retire.  After a crash nothing more is asked of it at once:
  * its layout is to be guessed at no longer.
  */
 void
@@ -164,9 +179,9 @@ workers_retire_template(enum service s, uint64_t now, const char *why)
 	for (unsigned int i = 0; i < lr.nworkers; i++) {
 		struct worker *w = &lr.workers[i];
 
-		if (is(w, s) && w->fd != -1 && !w->retiring) {
+		if (is(w, s) && !w->retiring) {
 			any = true;
-			workers_close(w);
+			workers_retire(w);
 		}
 	}
 	if (any)
@@ -184,7 +199,7 @@ replace_old_template(enum service s, uint64_t now)
 	for (unsigned int i = 0; i < lr.nworkers; i++) {
 		struct worker *w = &lr.workers[i];
 
-		if (!is(w, s) || w->fd == -1)
+		if (!is(w, s) || w->retiring)
 			continue;
 		if (w->uses >= set->template_max_uses ||
 		    now - w->born_ms >= set->template_max_age_ms)
@@ -195,7 +210,7 @@ replace_old_template(enum service s, uint64_t now)
 	if (old == NULL)
 		return;
 	if (fresh != NULL && fresh->ready)
-		workers_close(old);
+		workers_retire(old);
 	else if (fresh == NULL)
 		start_one(s, now);
 }
@@ -246,13 +261,14 @@ dispatch(struct worker *w, struct msgin *m, uint64_t now)
 		pid = rd_u32(&m->r);
 		if (!msg_end(m) || pid < 2 || lr.service[w->service].set.model != MODEL_FORK)
 			return false;
-		if (c != NULL && c->pid == 0)
+		if (c != NULL && c->template == slot_of(w) + 1) {
+			c->template = 0;
 			reap_bind(c, (pid_t)pid, now);
+		}
 		return true;
 	case MSG_CONN_DONE:
-		/* A pooled worker speaks for its own connections only. */
-		if (c != NULL && (c->worker == slot_of(w) + 1 ||
-			(c->pid == 0 && lr.service[w->service].set.model == MODEL_FORK)))
+		/* It speaks for its own connections only. */
+		if (c != NULL && (c->worker == slot_of(w) + 1 || c->template == slot_of(w) + 1))
 			conn_over(c);
 		return true;
 	default:
@@ -269,31 +285,33 @@ workers_read(struct worker *w, uint64_t now)
 
 	while (w->fd != -1 && (n = msg_recv(w->fd, R_LAUNCHER, R_WORKER, &m, buf)) != -1) {
 		if (n == 0) {
-			workers_close(w);
+			close_pair(w);
 			return;
 		}
 		if (!dispatch(w, &m, now)) {
 			log_errx("%s-login: malformed message from worker %d: killed",
 			    service_name((enum service)w->service), (int)w->pid);
 			kill(w->pid, SIGKILL);
-			workers_close(w);
+			close_pair(w);
 		}
 		msg_close_fds(&m);
 	}
 	if (w->fd != -1 && errno != EAGAIN)
-		workers_close(w);
+		close_pair(w);
 }
 
 /* ---- their end ------------------------------------------------------------ */
 
+/* What it had alone: a pooled worker's connections, and those that a template
+ * had in its queue and not yet forked for. */
 static void
-end_pooled_conns(struct worker *w)
+end_conns(struct worker *w)
 {
 	struct conn *next;
 
 	for (struct conn *c = conns_next(NULL); c != NULL; c = next) {
 		next = conns_next(c);
-		if (c->worker == slot_of(w) + 1)
+		if (c->worker == slot_of(w) + 1 || c->template == slot_of(w) + 1)
 			conn_over(c);
 	}
 }
@@ -306,9 +324,9 @@ worker_over(struct worker *w, uint64_t now)
 
 	if (w->fd != -1) /* last words: a template's CONN_FORKED */
 		workers_read(w, now);
-	workers_close(w);
-	if (st->set.model == MODEL_POOLED)
-		end_pooled_conns(w);
+	close_pair(w);
+	if (st->set.model != MODEL_EXEC)
+		end_conns(w);
 	if (st->set.model != MODEL_FORK && st->processes > 0)
 		st->processes--;
 	w->pid = 0;
@@ -367,7 +385,7 @@ end_idle(enum service s, uint64_t now)
 
 		if (is(w, s) && has_room(w) && w->conns == 0 &&
 		    now - w->idle_since >= st->set.idle_kill_ms) {
-			workers_close(w);
+			workers_retire(w);
 			have--;
 		}
 	}

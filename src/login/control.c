@@ -49,6 +49,8 @@ control_take(struct conn_info *info, int fds[4], bool wait)
 	}
 	if (n <= 0)
 		return n == 0 || errno == ECONNRESET ? 0 : -1;
+	if (m.type == MSG_RETIRE)
+		return 0;
 	if (m.type != MSG_CONN_TAKE || !conn_get(&m.r, m.id, info)) {
 		msg_close_fds(&m);
 		errno = EBADMSG;

@@ -14,7 +14,7 @@ void control_hello(const struct layer_report *rep);
 
 /*
  * Wait for CONN_TAKE.  fds: client, auth, signing, mail channel ends; ours.
- * 1: taken; 0: the launcher has closed the pair (retire); -1: it sent something
+ * 1: taken; 0: RETIRE, or the launcher has closed the pair; -1: it sent something
  * that we do not understand (our own fault: the caller ends).
  */
 int control_take(struct conn_info *info, int fds[4], bool wait);

@@ -191,11 +191,13 @@ sweep(void)
 static void
 drain_all(void)
 {
+	static const struct listeners none;
 	uint32_t ms = sv.generations != NULL ? sv.generations->plan->conf.shutdown_timeout_ms : 0;
 
 	logger_line('I', "ending: connections have %u seconds", ms / 1000);
 	sv.ending = true;
 	sv.end_by = now_ms() + ms + 1000;
+	listeners_close_rest(&sv.listeners, &none); /* refused, not left waiting */
 	for (struct generation *g = sv.generations; g != NULL; g = g->next)
 		generation_drain(g, true, ms > 0 ? ms : 1, now_ms());
 }

@@ -89,3 +89,12 @@ content_scheme(uint16_t sigalg, enum key_type type, int bits, enum content conte
 	}
 	return NULL;
 }
+
+bool
+content_request(struct rd *r, struct sign_request *q)
+{
+	q->key = rd_u16(r);
+	q->sigalg = rd_u16(r);
+	q->tbs = rd_block(r, CONTENT_MAX, &q->len);
+	return rd_end(r);
+}

@@ -14,6 +14,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "ipc/codec.h"
+
+#define CONTENT_MAX 600 /* bytes; the longest that is accepted has 201 */
+
 enum content {
 	CONTENT_BAD,
 	CONTENT_TLS13,
@@ -39,5 +43,16 @@ struct scheme {
  * size, for EC the curve) in this version. */
 const struct scheme *content_scheme(uint16_t sigalg, enum key_type type, int bits,
     enum content content);
+
+/* The fields of SIGN_REQ.  tbs is borrowed from the message. */
+struct sign_request {
+	uint16_t key;    /* index */
+	uint16_t sigalg; /* TLS SignatureScheme */
+	const uint8_t *tbs;
+	size_t len;
+};
+
+/* False: malformed. */
+bool content_request(struct rd *r, struct sign_request *q);
 
 #endif

@@ -1,5 +1,6 @@
 /*
- * The private keys: parsed here, once the process is confined, and used here.
+ * The private keys.  Their files' bytes are taken into secret memory before the
+ * last filter (so that it needs no read), and parsed behind it.
  */
 #ifndef KEYS_KEYSTORE_H
 #define KEYS_KEYSTORE_H
@@ -9,25 +10,22 @@
 #include <stdint.h>
 
 #include "keys/content.h"
+#include "keys/key.h"
 
 #define KEYSTORE_MAX 64
-#define KEY_FILE_MAX 65536
+#define KEY_FILE_MAX 65536 /* bytes */
 
-/* Everything that OpenSSL initialises lazily for reading keys and for signing, with
- * throw-away keys; before the last filter.  False: something does not work. */
-bool keystore_warm_up(void);
+/* Take a key file's bytes, all of it, into slot index.  The descriptor stays the
+ * caller's.  False: error says why. */
+bool keystore_read(unsigned int index, int fd, char *error, size_t cap);
 
-/*
- * Read a key file (PEM or DER; PKCS#8, SEC1, PKCS#1) from fd, to its end, into
- * slot index.  The descriptor stays the caller's.  False: error says why ("is
- * encrypted", ...).
- */
-bool keystore_load(unsigned int index, int fd, char *error, size_t cap);
+/* Parse what was taken, sign with it and verify, and wipe the bytes.  False: error
+ * says why ("is encrypted", ...), as the rest of a sentence that begins with the
+ * file's name. */
+bool keystore_parse(unsigned int index, char *error, size_t cap);
 
-/* "EC P-256", "RSA 2048", "Ed25519", and the SubjectPublicKeyInfo in DER (its
- * length; 0: too large). */
-size_t keystore_describe(unsigned int index, char *type, size_t type_cap, uint8_t *spki,
-    size_t cap);
+/* False: no such key, or no memory. */
+bool keystore_describe(unsigned int index, struct key_description *k);
 
 enum sign_status {
 	SIGN_GOOD,
@@ -36,8 +34,8 @@ enum sign_status {
 	SIGN_FAILED    /* no such key, or OpenSSL */
 };
 
-/* Check and sign.  sig holds 600 bytes. */
-enum sign_status keystore_sign(unsigned int index, uint16_t sigalg, const uint8_t *tbs,
-    size_t len, uint8_t *sig, size_t *siglen, const char **why);
+/* Check and sign.  sig holds SIG_MAX bytes; why is a static text. */
+enum sign_status keystore_sign(const struct sign_request *q, uint8_t *sig, size_t *siglen,
+    const char **why);
 
 #endif

@@ -1,0 +1,26 @@
+/*
+ * Signing channels: one for each connection, from CONN_OPEN until the worker is
+ * gone or has the signatures of one handshake.  What comes in here is a
+ * stranger's word at worst: a malformed request costs the channel, a refused one
+ * too, so that no connection gets more than the limit's worth of work from us.
+ */
+#ifndef KEYS_CHANNEL_H
+#define KEYS_CHANNEL_H
+
+#include <stdint.h>
+
+/* sign_limit: signatures for one connection. */
+void channels_init(uint32_t sign_limit);
+
+/* fd becomes the channel's; closed at once if there is no room for it. */
+void channel_open(uint32_t conn, int fd);
+/* Handler for WATCH_CHANNEL. */
+void channel_ready(int fd, uint32_t events);
+
+/* Signatures whose CONN_TLS found no room on the way to the auth client wait;
+ * this sends what it can (or, if that peer is gone, all). */
+void channels_flush(void);
+
+unsigned int channels_open(void);
+
+#endif

@@ -155,7 +155,10 @@ class Imap(LineClient):
     def reply(self, tag):
         untagged = []
         while True:
-            line = self.line()
+            try:
+                line = self.line()
+            except ClientError as e:
+                raise ClientError(f"{e}; before it {untagged}") from None
             if line.startswith(tag + " "):
                 return untagged, line[len(tag) + 1:]
             untagged.append(line)

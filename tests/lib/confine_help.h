@@ -191,7 +191,7 @@ struct inmate {
 	char why[1200]; /* d as text */
 };
 
-static int
+static int __attribute__((unused))
 build_inmate(void **state)
 {
 	char command[400];
@@ -204,7 +204,7 @@ build_inmate(void **state)
 	return system(command) == 0 && chmod(inmate_path, 0755) == 0 ? 0 : -1;
 }
 
-static int
+static int __attribute__((unused))
 remove_inmate(void **state)
 {
 	(void)state;

@@ -72,12 +72,18 @@ add_layer(uint64_t *bits, const char *word)
 }
 
 static int
-add_layers(uint64_t *bits, char *list)
+add_layers(uint64_t *bits, const char *list)
 {
-	for (char *save, *word = strtok_r(list, " ,", &save); word != NULL;
-	     word = strtok_r(NULL, " ,", &save))
+	char word[32];
+
+	while (*(list += strspn(list, " ,")) != '\0') {
+		size_t len = strcspn(list, " ,");
+
+		str_copy_n(word, sizeof(word), list, len);
 		if (add_layer(bits, word) == -1)
 			return -1;
+		list += len;
+	}
 	return 0;
 }
 

@@ -24,7 +24,8 @@
 enum kind {
 	KIND_EC,
 	KIND_RSA,
-	KIND_ED25519
+	KIND_ED25519,
+	KIND__MAX
 };
 
 static const char *const kind_names[] = {"EC", "RSA", "ED25519"};
@@ -329,8 +330,9 @@ scheme(const struct signing *s)
 		if (s->hash == 0)
 			return 0;
 		return s->pss ? (uint16_t)(0x0804 + row) : (uint16_t)(0x0401 + 0x0100 * row);
+	default:
+		return 0;
 	}
-	return 0;
 }
 
 static int
@@ -351,8 +353,10 @@ sig_digest_sign(void *ctx, unsigned char *sig, size_t *siglen, size_t cap,
 	if (sign_fn == NULL)
 		return 0;
 	n = sign_fn(sign_arg, s->key->index, alg, tbs, tbslen, sig, cap);
-	if (n <= 0)
+	if (n <= 0) {
+		ERR_raise_data(ERR_LIB_USER, ERR_R_OPERATION_FAIL, "the key signer did not sign");
 		return 0;
+	}
 	*siglen = (size_t)n;
 	return 1;
 }
@@ -403,6 +407,25 @@ remotekey_init(void)
 	    EVP_set_default_properties(NULL, "?provider=default") == 1;
 }
 
+/* Those that the signer serves, too; -1: another. */
+static int
+kind_of(const EVP_PKEY *pub)
+{
+	char group[32] = "";
+
+	for (int i = 0; i < KIND__MAX; i++) {
+		if (!EVP_PKEY_is_a(pub, kind_names[i]))
+			continue;
+		if (i != KIND_EC)
+			return i;
+		return EVP_PKEY_get_group_name(pub, group, sizeof(group), NULL) == 1 &&
+			(strcmp(group, "prime256v1") == 0 || strcmp(group, "secp384r1") == 0)
+		    ? i
+		    : -1;
+	}
+	return -1;
+}
+
 EVP_PKEY *
 remotekey_new(EVP_PKEY *pub, uint16_t index)
 {
@@ -412,10 +435,14 @@ remotekey_new(EVP_PKEY *pub, uint16_t index)
 	    OSSL_PARAM_construct_uint(PARAM_INDEX, &n), OSSL_PARAM_construct_end()};
 	EVP_PKEY_CTX *ctx = NULL;
 	EVP_PKEY *key = NULL;
+	int kind = kind_of(pub);
 
-	for (size_t i = 0; i < sizeof(kind_names) / sizeof(kind_names[0]); i++)
-		if (EVP_PKEY_is_a(pub, kind_names[i]))
-			ctx = EVP_PKEY_CTX_new_from_name(NULL, kind_names[i], PROPS);
+	if (kind == -1) {
+		ERR_raise_data(ERR_LIB_USER, ERR_R_UNSUPPORTED,
+		    "keys of this type are not served (EC P-256 and P-384, RSA, Ed25519 are)");
+		return NULL;
+	}
+	ctx = EVP_PKEY_CTX_new_from_name(NULL, kind_names[kind], PROPS);
 	if (ctx != NULL && EVP_PKEY_fromdata_init(ctx) == 1)
 		EVP_PKEY_fromdata(ctx, &key, EVP_PKEY_KEYPAIR, params);
 	EVP_PKEY_CTX_free(ctx);

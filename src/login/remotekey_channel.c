@@ -49,7 +49,7 @@ remotekey_channel(void *arg, uint16_t key, uint16_t sigalg, const uint8_t *tbs, 
 		return -1;
 	status = rd_u8(&m.r);
 	p = rd_block(&m.r, cap, &len);
-	if (!msg_end(&m) || status != 0)
+	if (!msg_end(&m) || status != 0 || len == 0)
 		return -1;
 	memcpy(sig, p, len);
 	return (long)len;

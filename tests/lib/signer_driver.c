@@ -251,7 +251,7 @@ signer_start(struct signer *s, const struct signer_options *o)
 	signal(SIGPIPE, SIG_IGN);
 	if (spawn(s, o) == -1 || next(s->control, R_SUPERVISOR, &in, 20000) == -1 ||
 	    !hello_get(&in, R_KEYS, &s->hello)) {
-		fprintf(stderr, "signer: no hello\n");
+		fprintf(stderr, "signer: no hello (if it is of another build, run make)\n");
 		return -1;
 	}
 	hello_put(&m, R_SUPERVISOR, NULL, 0);

@@ -61,6 +61,9 @@ testkey_cert(EVP_PKEY *key)
 {
 	X509 *x = X509_new();
 	X509_NAME *name = X509_get_subject_name(x);
+	unsigned char *der = NULL;
+	const unsigned char *p;
+	int n;
 
 	X509_set_version(x, 2);
 	ASN1_INTEGER_set(X509_get_serialNumber(x), 1);
@@ -72,6 +75,12 @@ testkey_cert(EVP_PKEY *key)
 	X509_set_pubkey(x, key);
 	if (X509_sign(x, key, EVP_PKEY_is_a(key, "ED25519") ? NULL : EVP_sha256()) <= 0)
 		abort();
+	/* Through its encoding: this object still holds the whole key. */
+	n = i2d_X509(x, &der);
+	X509_free(x);
+	p = der;
+	x = d2i_X509(NULL, &p, n);
+	OPENSSL_free(der);
 	return x;
 }
 

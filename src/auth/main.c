@@ -79,7 +79,7 @@ main(void)
 		fatal(EX_OSERR, "cannot map the filters");
 	load_settings();
 	/* Before Landlock: the descriptor only answers whether the directory lives. */
-	if (sockdir_open("/") == -1)
+	if (sockdir_open(".") == -1)
 		fatal(EX_OSERR, "cannot open the socket directory");
 	if (late_enter(&set.plan, &rep) == -1)
 		fatalx(EX_OSERR, "%s", late_reason());

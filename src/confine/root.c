@@ -158,8 +158,8 @@ chroot_instead(const struct confine_req *r, enum progress progress)
 	}
 	if (r->policy->root == PROOT_EMPTY)
 		removed_root();
-	else if (r->root_dir != NULL && chroot(r->root_dir) == 0 && chdir("/") == 0)
-		return;
+	else if (r->root_dir != NULL && chdir(r->root_dir) == 0 && chroot(".") == -1)
+		return; /* an ordinary user without namespaces: at least it stands there */
 }
 
 bool

@@ -313,7 +313,7 @@ def anvil_of_24(s, a):
     srv[0].sendall(b"OK\t" + ident + b"\tuser=alice\n")
     s.accept(anvil).close()  # fails open
     second.ok()
-    a.log_has("Wanvil: no answer")
+    a.log_has("Wanvil: ")  # no answer, or no way to ask: it closes at once
 
 
 @scripted(attempts=2)

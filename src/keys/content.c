@@ -80,7 +80,7 @@ static const struct {
 const struct scheme *
 content_scheme(uint16_t sigalg, enum key_type type, int bits, enum content content)
 {
-	for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
+	for (size_t i = 0; content != CONTENT_BAD && i < sizeof(schemes) / sizeof(schemes[0]); i++) {
 		if (schemes[i].sigalg != sigalg || schemes[i].type != type)
 			continue;
 		if (content == CONTENT_TLS12 || schemes[i].tls13_bits == 0 ||

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/arena.h"
+#include "common/log.h"
 
 #ifndef SYS_memfd_secret
 #define SYS_memfd_secret 447
@@ -65,7 +66,8 @@ map_locked(size_t bytes)
 
 	if (p != MAP_FAILED) {
 		madvise(p, bytes, MADV_DONTDUMP);
-		mlock(p, bytes); /* beyond the memlock limit it may be swapped: still not dumped */
+		if (mlock(p, bytes) == -1)
+			log_warn("the memory for keys is not locked and may be swapped out");
 	}
 	return p;
 }
@@ -91,6 +93,7 @@ secret_init(size_t bytes, enum layer_need need, struct layer_report *rep)
 		p = map_locked(bytes);
 	if (p == MAP_FAILED)
 		return false;
+	madvise(p, bytes, MADV_DONTFORK);
 	arena_make(&heap, p, bytes, true);
 	/* The mapping stays usable; nothing more is to be locked or written. */
 	if (setrlimit(RLIMIT_MEMLOCK, &none) == -1 || setrlimit(RLIMIT_FSIZE, &none) == -1)

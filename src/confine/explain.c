@@ -28,8 +28,7 @@ static const char *const way_out[LAYER__MAX] = {
     [LAYER_SECUREBITS] = "needs CAP_SETPCAP or a user namespace",
     [LAYER_RLIMITS] = "the policy names a limit that this system does not know, or refuses",
     [LAYER_NO_NEW_PRIVS] = "prctl must not be filtered around us",
-    [LAYER_OUTER_SECCOMP] = "the kernel needs CONFIG_SECCOMP_FILTER, and seccomp must not be "
-			    "filtered around us",
+    [LAYER_OUTER_SECCOMP] = "needs CONFIG_SECCOMP_FILTER, and no filter around us that denies it",
 };
 
 /* The layers that cannot be had without namespaces, if the policy has them. */

@@ -749,6 +749,32 @@ late_key(void **state)
 	stop(&s);
 }
 
+/*
+ * Enough for the random generators to be seeded anew, behind the filter (a child
+ * after 65536 requests): SOAK=200000 build/unit/test_keys_signer.
+ */
+static void
+soak(void **state)
+{
+	const char *env = getenv("SOAK");
+	uint32_t n = env != NULL ? (uint32_t)atoi(env) : 3000;
+	struct signer s;
+	int fd;
+
+	(void)state;
+	start(&s, (struct signer_options){.sign_limit = n + 1});
+	fd = signer_conn(&s, NULL);
+	for (uint32_t i = 1; i <= n; i++) {
+		struct msgin m;
+
+		assert_int_equal(ask_well(fd, i), 0);
+		assert_int_equal(answer(fd, i, ANSWER_MS), 0);
+		assert_int_equal(signer_auth_next(&s, &m, 0), 0);
+	}
+	close(fd);
+	stop(&s);
+}
+
 /* Less and less memory, until the start is refused for it, in words: never a crash. */
 static void
 small_arena(void **state)
@@ -807,6 +833,7 @@ main(void)
 	    cmocka_unit_test(peer_of_another_build),
 	    cmocka_unit_test(supervisor_goes),
 	    cmocka_unit_test(late_key),
+	    cmocka_unit_test(soak),
 	    cmocka_unit_test(small_arena),
 	};
 

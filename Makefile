@@ -146,6 +146,9 @@ deps:
 run:
 	scripts/run
 
+bench: all
+	scripts/bench
+
 check:
 	@if [ "$$DEPS" != no ]; then scripts/deps --check; fi
 	$(MAKE) all unit
@@ -158,6 +161,7 @@ gatehouse $(VERSION)
   make run        start a private Dovecot and gatehouse in front of it, on loopback
   make check      install what tests need, build, run every test (DEPS=no: install nothing)
   make fuzz TIME=60   run every fuzz target that many seconds
+  make bench      what a login costs, beside Dovecot's own login processes (root)
   make install    install below $(PREFIX) (PREFIX=, DESTDIR=, SYSCONFDIR=)
   make uninstall  remove what install put there
   make clean      remove build/
@@ -184,6 +188,6 @@ uninstall:
 clean:
 	rm -rf $(B)
 
-.PHONY: all unit fuzz fuzz-build deps run check help install uninstall clean
+.PHONY: all unit bench fuzz fuzz-build deps run check help install uninstall clean
 .SECONDARY:
 .DELETE_ON_ERROR:

@@ -86,6 +86,7 @@ struct conn {
 	uint64_t asked_ms;   /* HANDOFF came */
 	uint32_t tag;
 	bool sent;
+	uint64_t sent_ms;    /* when the login request went out */
 	bool too_late;       /* handoff_timeout */
 	char socket[108];    /* postlogin_socket=, empty: the service's */
 	size_t buf_len;      /* of buf */

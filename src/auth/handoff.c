@@ -15,6 +15,8 @@
  * being restarted; its sockets come back in a moment. */
 #define FULL_FOR_MS 500
 #define AWAY_FOR_MS 2000
+#define QUICK_MS 1000 /* an end this soon after the request is nobody's answer */
+#define AGAIN_AFTER_MS 200
 
 static struct msgout out;
 static uint32_t next_tag;
@@ -112,6 +114,25 @@ judge(struct conn *c)
 
 /* ---- asking --------------------------------------------------------------- */
 
+/*
+ * Closed at once and without a word: a Dovecot that is reloading drops what waits
+ * at its old listener.  Nobody has seen the request, nothing was written to the
+ * client, so it is sent again, to the socket that is there then.  (A service at
+ * its process_limit takes 10 s for its first such answer.)
+ */
+static bool
+send_again(struct conn *c)
+{
+	uint64_t now = loop_now();
+
+	if (c->answer_len > 0 || now - c->sent_ms > QUICK_MS || now - c->asked_ms > AWAY_FOR_MS)
+		return false;
+	loop_close(&c->aux);
+	c->sent = false;
+	timer_set(&c->timer, AGAIN_AFTER_MS);
+	return true;
+}
+
 static void
 on_answer(struct watch *w, uint32_t events)
 {
@@ -125,6 +146,8 @@ on_answer(struct watch *w, uint32_t events)
 	if (n == -1 && errno == EAGAIN)
 		return;
 	if (n <= 0) {
+		if (send_again(c))
+			return;
 		unanswered(c, "no answer: is the service at its process_limit?", n == 0 ? 0 : errno);
 		return;
 	}
@@ -173,9 +196,8 @@ try_connect(struct conn *c)
 		unanswered(c, "cannot send", n == -1 ? errno : 0);
 		return;
 	}
-	explicit_bzero(c->buf, c->buf_len);
-	c->buf_len = 0;
 	c->sent = true;
+	c->sent_ms = loop_now();
 	timer_set(&c->timer, conns_settings()->handoff_timeout_ms);
 }
 

@@ -173,6 +173,21 @@ def silent_mail_process(s, a):
 
 
 @scripted()
+def dropped_by_a_reload(s, a):
+    """Closed at once, unanswered: sent again, and only for two seconds."""
+    srv = s.greet()
+    c, _, _ = logged_in_at(s, a, srv)
+    c.handoff()
+    conn, data, fd = take_request(s, 104)
+    conn.close()
+    os.close(fd)
+    conn, again, fd = take_request(s, 104)
+    assert again == data
+    conn.sendall(data[:4] + struct.pack("<Ii", 0, 77))
+    assert c.result()[0] == 0
+
+
+@scripted()
 def answer_to_another_request(s, a):
     srv = s.greet()
     c, _, _ = logged_in_at(s, a, srv)

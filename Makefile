@@ -131,7 +131,7 @@ TIME     ?= 60
 define fuzz
 $(B)/fuzz/$(1): tests/fuzz/$(1).c $(call unit_tag,tests/fuzz/$(1).c,SRC)
 	@mkdir -p $$(@D)
-	$$(Q)$(FUZZ_CC) -std=gnu17 -g -O1 -D_GNU_SOURCE -Isrc -fsanitize=fuzzer,address,undefined \
+	$$(Q)$(FUZZ_CC) -std=gnu17 -g -O1 -D_GNU_SOURCE -Isrc -Wno-macro-redefined -DPOLICY_DIR='"/p"' -DLIBEXEC_DIR='"/l"' -DSYSCONF_DIR='"/s"' -DVERSION='"0"' -fsanitize=fuzzer,address,undefined \
 	  -o $$@ $$(filter %.c,$$^) $(call unit_tag,tests/fuzz/$(1).c,LIBS)
 endef
 $(foreach t,$(FUZZ_SRC),$(eval $(call fuzz,$(basename $(notdir $(t))))))

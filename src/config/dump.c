@@ -14,10 +14,10 @@ plain(const char *v)
 }
 
 static void
-put(FILE *out, const char *indent, const char *name, const char *v, bool file)
+put(FILE *out, const char *indent, const char *name, const char *v)
 {
 	fprintf(out, "%s%s = ", indent, name);
-	if (file || plain(v)) {
+	if (plain(v)) {
 		fprintf(out, "%s\n", v);
 		return;
 	}
@@ -48,7 +48,7 @@ scope(FILE *out, const char *indent, enum setting_scope sc, const void *now, con
 		}
 		if (s->type == ST_FILE && v[0] == '\0')
 			continue;
-		put(out, indent, s->name, v, s->type == ST_FILE);
+		put(out, indent, s->name, v);
 	}
 }
 

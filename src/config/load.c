@@ -240,6 +240,7 @@ add_listener(struct config *c, const struct config_listener *l, const char *addr
     const char *file, struct diag *d)
 {
 	struct config_listener *to = &c->listeners[c->nlisteners];
+	struct conn_net net;
 
 	if (c->nlisteners == CONFIG_LISTENERS_MAX)
 		return wrong(d, file, 0, NULL, "more than %d listening sockets", CONFIG_LISTENERS_MAX);
@@ -251,6 +252,10 @@ add_listener(struct config *c, const struct config_listener *l, const char *addr
 		len -= 2;
 	}
 	str_copy_n(to->address, sizeof(to->address), address, len);
+	if (strcmp(to->address, "*") != 0 &&
+	    (!conn_net_parse(to->address, &net) || strchr(to->address, '/') != NULL))
+		return wrong(d, file, 0, "*, ::, 192.0.2.1 or 2001:db8::1", "%.60s is no address to "
+		    "listen on", to->address);
 	for (unsigned int i = 0; i < c->nlisteners; i++)
 		if (c->listeners[i].port == to->port &&
 		    strcmp(c->listeners[i].address, to->address) == 0)

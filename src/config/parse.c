@@ -429,6 +429,5 @@ loading_text(struct loading *ld, const char *name, const char *text, size_t len,
 		diag_set(d, name, 0, 0, "larger than %u bytes", CONFIG_FILE_MAX);
 		return -1;
 	}
-	str_copy(p.dir, sizeof(p.dir), ".");
 	return parse_text(&p, name, text, len);
 }

@@ -202,7 +202,8 @@ store_path(char *p, size_t size, const char *value, const char *dir, bool file, 
 
 	if (file && *value == '<')
 		value += 1 + strspn(value + 1, " ");
-	if (*value == '/' || *value == '\0')
+	/* Without a file to be relative to it stays as it is. */
+	if (*value == '/' || *value == '\0' || dir[0] == '\0')
 		n = snprintf(p, size, "%s", value);
 	else
 		n = snprintf(p, size, "%s/%s", dir, value);

@@ -90,6 +90,8 @@ refused(void **state)
 	    {CERT "auth_socket_path = /run/gatehouse/dovecot/a/login\n", "does not lie in login_socket_dir"},
 	    {CERT "service imap-login {\n inet_listener imap {\n  port = 993\n }\n}\n", "both have * port 993"},
 	    {CERT "service imap-login {\n inet_listener imap {\n port = 70000\n }\n}\n", "out of range"},
+	    {CERT "listen = nowhere\n", "nowhere is no address to listen on"},
+	    {CERT "listen = 10.0.0.0/8\n", "is no address to listen on"},
 	    {CERT "protocol imap {\n", "settings for one protocol only are not supported"},
 	    {CERT "local 10.0.0.1 {\n", "unknown section local 10.0.0.1"},
 	};

@@ -125,6 +125,14 @@ dlg_find_mech(const struct dialog *d, const char *name, size_t len)
 	return NULL;
 }
 
+bool
+dlg_password_usable(const struct dialog *d)
+{
+	const struct dlg_mech *plain = dlg_find_mech(d, "PLAIN", 5);
+
+	return plain != NULL && dlg_mech_usable(d, plain);
+}
+
 static void
 refuse(struct dialog *d, enum dlg_fail why, const char *text, struct dlg_event *ev)
 {
@@ -219,13 +227,9 @@ bool
 dlg_start_plain(struct dialog *d, const uint8_t *user, size_t user_len, const uint8_t *pass,
     size_t pass_len, struct dlg_event *ev)
 {
-	static const struct dlg_mech plain = {.name = "PLAIN", .flags = DLG_MECH_PLAINTEXT};
-
 	d->auth_command = false;
-	if (!dlg_mech_usable(d, &plain)) {
-		refuse(d, d->set->ssl_required ? DLG_FAIL_SSL_REQUIRED : DLG_FAIL_PLAINTEXT, "", ev);
+	if (!admit(d, dlg_find_mech(d, "PLAIN", 5), ev))
 		return false;
-	}
 	if (!sasl_plain(user, user_len, pass, pass_len, ev)) {
 		refuse(d, DLG_FAIL_AUTH, "", ev);
 		return false;
@@ -305,9 +309,12 @@ dlg_tls_started(struct dialog *d)
 void
 dlg_auth_challenge(struct dialog *d, const uint8_t *data, size_t len)
 {
-	dlg_put(d, "+ ");
-	dlg_put_base64(d, data, len);
-	dlg_put(d, "\r\n");
+	/* It always fits (DLG_OUT_MAX); half a line would be worse than none. */
+	if (sizeof(d->out) - d->out_len > (len + 2) / 3 * 4 + 5) {
+		dlg_put(d, "+ ");
+		dlg_put_base64(d, data, len);
+		dlg_put(d, "\r\n");
+	}
 	d->state = DLG_ST_AUTH_CLIENT;
 }
 

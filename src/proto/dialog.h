@@ -5,8 +5,8 @@
  * live behind this header.
  *
  * The session (src/login) keeps the input buffer and calls dlg_feed with all
- * unconsumed bytes; replies pile up in d->out and must be sent (and out.len set
- * to 0) before the next call that may add more than DLG_OUT_SPARE bytes.
+ * unconsumed bytes; replies pile up in d->out, from where the session sends them (and
+ * sets out_len to 0).  While out_len is DLG_OUT_MAX / 2 or more dlg_feed is not called.
  *
  * While a request is under way (after DLG_AUTH_START, DLG_AUTH_CONT until one of
  * dlg_auth_*; after DLG_STARTTLS until dlg_tls_started) dlg_feed is not called:
@@ -19,7 +19,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define DLG_OUT_MAX 20480 /* a 12288 octet challenge in one line fits */
+/* Replies.  One call adds at most DLG_OUT_SPARE bytes, but for a challenge: that is up
+ * to 12288 octets in one line, and fits while the rest is below half. */
+#define DLG_OUT_MAX 33280
+#define DLG_OUT_SPARE 4096
 #define DLG_MECHS_MAX 32
 #define DLG_SASL_RAW_MAX 9216 /* decoded from at most 12288 octets of base64 (RFC 4954 4) */
 #define DLG_SASL_B64_MAX 12288
@@ -121,8 +124,7 @@ struct dialog {
 	unsigned int bad_commands;
 	bool capability_asked;        /* IMAP: prefix "1" (B.3) */
 	bool auth_command;            /* AUTHENTICATE/AUTH rather than LOGIN/PASS */
-	bool literal_prompted;        /* "+ OK" was sent for the literal at .literal_at */
-	size_t literal_at;
+	size_t prompted;              /* IMAP: "+ OK" was said for the literals up to here */
 	bool skipping;                /* swallowing a refused literal or over-long SASL line */
 	uint32_t skip_left;
 	char tag[DLG_TAG_MAX + 1];

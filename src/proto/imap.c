@@ -34,7 +34,7 @@ put_capability(struct dialog *d)
 	}
 	if (d->tls_offered && !d->tls_on)
 		dlg_put(d, " STARTTLS");
-	if (!d->secured && (!d->set->plaintext_allowed || d->set->ssl_required))
+	if (!dlg_password_usable(d))
 		dlg_put(d, " LOGINDISABLED");
 	for (unsigned int i = 0; i < d->nmechs; i++)
 		if (dlg_mech_usable(d, &d->mechs[i]))
@@ -76,7 +76,9 @@ imap_fail(struct dialog *d, enum dlg_fail why, const char *text)
 	const char *code = rows[why].code;
 	char clean[1024];
 
-	if (rows[why].text != NULL)
+	if (why == DLG_FAIL_PLAINTEXT && d->auth_command)
+		text = DLG_NO_PLAINTEXT_SASL;
+	else if (rows[why].text != NULL)
 		text = rows[why].text;
 	else if (why == DLG_FAIL_NOLOGIN && text[0] == '\0')
 		text = "Login disabled for this user";
@@ -105,9 +107,9 @@ enum verdict {
 typedef enum verdict (*handler)(struct dialog *d, struct imap_cursor *c, struct dlg_event *ev);
 
 static enum verdict
-no_args(const struct imap_cursor *c)
+no_args(struct imap_cursor *c)
 {
-	return imap_eol(c) ? DONE : BAD;
+	return imap_last(c) ? DONE : BAD;
 }
 
 static enum verdict
@@ -144,7 +146,7 @@ on_logout(struct dialog *d, struct imap_cursor *c, struct dlg_event *ev)
 	return DONE;
 }
 
-/* ( "field" value ... ) or NIL.  Its contents change nothing (RFC 2971 3.3). */
+/* ("field" value ...) or NIL.  Its contents change nothing (RFC 2971 3.3). */
 static bool
 id_list(struct imap_cursor *c)
 {
@@ -155,16 +157,18 @@ id_list(struct imap_cursor *c)
 
 	if (c->p < c->end && *c->p != '(')
 		return imap_word(c, &word, &len) && dlg_word_is(word, len, "NIL");
+	if (imap_eol(c))
+		return false;
 	c->p++;
 	for (int pairs = 0; pairs <= ID_PAIRS_MAX; pairs++) {
+		bool blank = imap_blanks(c);
+
 		if (c->p < c->end && *c->p == ')') {
 			c->p++;
 			return true;
 		}
-		if (pairs > 0 && !imap_space(c))
-			return false;
-		if (imap_nstring(c, text, ID_FIELD_MAX, &nil) < 0 || nil || !imap_space(c) ||
-		    imap_nstring(c, text, sizeof(text), &nil) < 0)
+		if ((pairs > 0 && !blank) || imap_nstring(c, text, ID_FIELD_MAX, &nil) < 0 || nil ||
+		    !imap_blanks(c) || imap_nstring(c, text, sizeof(text), &nil) < 0)
 			return false;
 	}
 	return false;
@@ -174,8 +178,10 @@ static enum verdict
 on_id(struct dialog *d, struct imap_cursor *c, struct dlg_event *ev)
 {
 	(void)ev;
-	if (!imap_space(c) || !id_list(c) || !imap_eol(c))
+	if (!imap_blanks(c) || !id_list(c) || !imap_last(c)) {
+		c->error = "Invalid ID parameters";
 		return BAD;
+	}
 	if (d->set->imap_id_send[0] != '\0')
 		dlg_put(d, "* ID (%s)\r\n", d->set->imap_id_send);
 	else
@@ -191,7 +197,7 @@ on_enable(struct dialog *d, struct imap_cursor *c, struct dlg_event *ev)
 	size_t len;
 
 	(void)ev;
-	if (!imap_space(c) || !imap_word(c, &word, &len))
+	if (!imap_blanks(c) || !imap_word(c, &word, &len))
 		return BAD;
 	dlg_put(d, "* ENABLED\r\n%s OK ENABLE ignored in non-authenticated state.\r\n", d->tag);
 	return DONE;
@@ -221,9 +227,9 @@ on_login(struct dialog *d, struct imap_cursor *c, struct dlg_event *ev)
 	long nu = -1, np = -1;
 	bool good;
 
-	if (imap_space(c) && (nu = imap_astring(c, user, sizeof(user))) >= 0 && imap_space(c))
+	if (imap_blanks(c) && (nu = imap_astring(c, user, sizeof(user))) >= 0 && imap_blanks(c))
 		np = imap_astring(c, pass, sizeof(pass));
-	good = nu >= 0 && np >= 0 && imap_eol(c);
+	good = nu >= 0 && np >= 0 && imap_last(c);
 	if (good)
 		dlg_start_plain(d, user, (size_t)nu, pass, (size_t)np, ev);
 	/* A malformed argument leaves a line's worth at most; wiping all 16 KiB
@@ -239,9 +245,9 @@ on_authenticate(struct dialog *d, struct imap_cursor *c, struct dlg_event *ev)
 	const uint8_t *mech, *ir = NULL;
 	size_t mech_len, ir_len = 0;
 
-	if (!imap_space(c) || !imap_word(c, &mech, &mech_len))
+	if (!imap_blanks(c) || !imap_word(c, &mech, &mech_len))
 		return BAD;
-	if (!imap_eol(c) && (!imap_space(c) || !imap_word(c, &ir, &ir_len) || !imap_eol(c)))
+	if (!imap_last(c) && (!imap_word(c, &ir, &ir_len) || !imap_last(c)))
 		return BAD;
 	dlg_start_sasl(d, mech, mech_len, ir, ir_len, ev);
 	return DONE;
@@ -272,8 +278,28 @@ find(const uint8_t *name, size_t len)
 
 /* ---- a whole command ------------------------------------------------------ */
 
-/* Three in all, of whatever kind (D.4).  What the client said is not repeated,
- * unless it is a tag: a browser must not be made to believe us (ALPACA). */
+/*
+ * May a bad command's tag be repeated?  A browser that was led here must not read its
+ * own words from us (ALPACA): nothing that could be markup or a header, and no
+ * HTTP method.  Tags of mail programs are letters and digits.
+ */
+static bool
+tag_harmless(const char *tag)
+{
+	static const char *const verbs[] = {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT",
+	    "OPTIONS", "TRACE", "PATCH"};
+
+	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
+		if (strcasecmp(tag, verbs[i]) == 0)
+			return false;
+	for (; *tag != '\0'; tag++)
+		if (!(*tag >= '0' && *tag <= '9') && !((*tag | 32) >= 'a' && (*tag | 32) <= 'z') &&
+		    strchr("._-#$", *tag) == NULL)
+			return false;
+	return true;
+}
+
+/* Three in all, of whatever kind (D.4). */
 static void
 bad_command(struct dialog *d, bool tagged, const char *text, struct dlg_event *ev)
 {
@@ -282,7 +308,7 @@ bad_command(struct dialog *d, bool tagged, const char *text, struct dlg_event *e
 		dlg_close(ev, "Too many invalid commands");
 		return;
 	}
-	dlg_put(d, "%s BAD %s\r\n", tagged ? d->tag : "*", text);
+	dlg_put(d, "%s BAD %s\r\n", tagged && tag_harmless(d->tag) ? d->tag : "*", text);
 }
 
 static void
@@ -304,19 +330,19 @@ run(struct dialog *d, const uint8_t *in, size_t len, struct dlg_event *ev)
 	}
 	str_copy_n(d->tag, sizeof(d->tag), tag, tag_len);
 	if (!imap_space(&c) || !imap_word(&c, &name, &name_len)) {
-		bad_command(d, true, BAD_TEXT, ev);
+		bad_command(d, true, c.error != NULL ? c.error : BAD_TEXT, ev);
 		return;
 	}
 	h = find(name, name_len);
 	if (h == NULL && dlg_word_is(tag, tag_len, "LOGIN")) {
-		bad_command(d, false, "[CLIENTBUG] First parameter in line is IMAP's command tag, not "
-		    "the command name. Add that before the command, like: a login user pass", ev);
+		bad_command(d, true, "First parameter in line is IMAP's command tag, not the command "
+		    "name. Add that before the command, like: a login user pass", ev);
 		return;
 	}
 	if (h == NULL || h(d, &c, ev) == BAD) {
 		ev->type = DLG_REPLIED;
 		d->state = DLG_ST_COMMAND;
-		bad_command(d, true, BAD_TEXT, ev);
+		bad_command(d, true, c.error != NULL ? c.error : BAD_TEXT, ev);
 	}
 }
 
@@ -360,30 +386,34 @@ imap_feed(struct dialog *d, const uint8_t *in, size_t len, size_t *used, struct 
 	bool auth = is_authenticate(in, len);
 	size_t end = 0;
 
-	switch (imap_extent(in, len, auth ? AUTH_LINE_MAX : DLG_LINE_MAX, DLG_LITERAL_MAX,
-	    d->set->imap_literal_minus, &end)) {
+	enum imap_extent extent;
+
+	while ((extent = imap_extent(in, len, auth ? AUTH_LINE_MAX : DLG_LINE_MAX, DLG_LITERAL_MAX,
+	    d->set->imap_literal_minus, d->prompted, &end)) == EXTENT_PROMPT) {
+		d->prompted = end;
+		dlg_put(d, "+ OK\r\n");
+	}
+	switch (extent) {
+	case EXTENT_PROMPT:
 	case EXTENT_MORE:
 		if (len >= DLG_INPUT_MAX)
 			break;
 		return;
 	case EXTENT_WHOLE:
-		d->literal_prompted = false;
+		d->prompted = 0;
 		*used = end;
 		run(d, in, end, ev);
-		return;
-	case EXTENT_PROMPT:
-		if (d->literal_prompted && d->literal_at == end)
-			return;
-		d->literal_prompted = true;
-		d->literal_at = end;
-		dlg_put(d, "+ OK\r\n");
 		return;
 	case EXTENT_LITERAL_LARGE:
 		dlg_put(d, "* BYE Literal size too large\r\n");
 		dlg_close(ev, "Literal size too large");
 		return;
+	case EXTENT_NONSYNC_LARGE:
+		dlg_put(d, "* BYE Non-synchronizing literal size too large\r\n");
+		dlg_close(ev, "Literal size too large");
+		return;
 	case EXTENT_LINE_LONG:
-		if (auth) {
+		if (auth && dlg_line_end(in, len) > AUTH_LINE_MAX) {
 			long_authenticate(d, in, len, used, ev);
 			return;
 		}

@@ -36,7 +36,7 @@ literal_at_end(const uint8_t *line, size_t len, uint64_t *size, bool *sync)
 
 enum imap_extent
 imap_extent(const uint8_t *in, size_t len, size_t line_max, size_t literal_max, bool minus,
-    size_t *end)
+    size_t prompted, size_t *end)
 {
 	size_t start = 0;
 
@@ -55,9 +55,11 @@ imap_extent(const uint8_t *in, size_t len, size_t line_max, size_t literal_max, 
 		*end = at + 1;
 		if (!literal_at_end(in + start, n, &size, &sync))
 			return EXTENT_WHOLE;
-		if (size > literal_max || (!sync && minus && size > LITERAL_MINUS_MAX))
+		if (size > literal_max)
 			return EXTENT_LITERAL_LARGE;
-		if (sync && len == at + 1)
+		if (!sync && minus && size > LITERAL_MINUS_MAX)
+			return EXTENT_NONSYNC_LARGE;
+		if (sync && *end > prompted)
 			return EXTENT_PROMPT;
 		if (len - (at + 1) < size)
 			return EXTENT_MORE;
@@ -88,13 +90,39 @@ imap_space(struct imap_cursor *c)
 }
 
 bool
+imap_blanks(struct imap_cursor *c)
+{
+	bool any = imap_space(c);
+
+	while (imap_space(c))
+		;
+	return any;
+}
+
+bool
+imap_last(struct imap_cursor *c)
+{
+	imap_blanks(c);
+	return at_eol(c);
+}
+
+bool
 imap_word(struct imap_cursor *c, const uint8_t **word, size_t *len)
 {
 	*word = c->p;
-	while (!at_eol(c) && *c->p != ' ')
+	while (!at_eol(c) && *c->p != ' ' && *c->p != '\r')
 		c->p++;
 	*len = (size_t)(c->p - *word);
-	return *len > 0;
+	if (!at_eol(c) && *c->p == '\r')
+		c->error = "CR sent without LF";
+	return *len > 0 && c->error == NULL;
+}
+
+static long
+wrong(struct imap_cursor *c, const char *what)
+{
+	c->error = what;
+	return -1;
 }
 
 static long
@@ -109,53 +137,71 @@ quoted(struct imap_cursor *c, uint8_t *dst, size_t cap)
 			c->p++;
 			return (long)n;
 		}
-		if (ch == '\r' || ch == '\n' || ch == '\0')
-			return -1;
 		if (ch == '\\') {
 			/* Only " and \\ need it (RFC 3501 9); Dovecot takes any, and so do
 			 * clients that escape more than they must. */
-			if (++c->p == c->end || *c->p == '\r' || *c->p == '\n' || *c->p == '\0')
-				return -1;
+			if (++c->p == c->end)
+				break;
 			ch = *c->p;
 		}
+		if (ch == '\0')
+			return wrong(c, "NULs not allowed in strings");
+		if (ch == '\r' || ch == '\n')
+			break;
 		if (n == cap)
 			return -1;
 		dst[n++] = ch;
 	}
-	return -1;
+	return wrong(c, "Missing '\"'");
 }
 
 /* imap_extent has seen that the announced bytes are there. */
 static long
 literal(struct imap_cursor *c, uint8_t *dst, size_t cap)
 {
+	const uint8_t *digits = ++c->p;
 	size_t size = 0;
 
-	for (c->p++; c->p < c->end && *c->p >= '0' && *c->p <= '9'; c->p++) {
+	for (; c->p < c->end && *c->p >= '0' && *c->p <= '9'; c->p++) {
 		size = size * 10 + (size_t)(*c->p - '0');
 		if (size > cap)
 			return -1;
 	}
+	if (c->p == digits)
+		return wrong(c, "Invalid literal size");
 	if (c->p < c->end && *c->p == '+')
 		c->p++;
 	if (c->p == c->end || *c->p++ != '}')
-		return -1;
+		return wrong(c, "Invalid literal size");
 	if (c->p < c->end && *c->p == '\r')
 		c->p++;
 	if (c->p == c->end || *c->p++ != '\n' || (size_t)(c->end - c->p) < size)
-		return -1;
+		return wrong(c, "Missing LF after literal size");
 	if (memchr(c->p, 0, size) != NULL)
-		return -1;
+		return wrong(c, "NULs not allowed in strings");
 	memcpy(dst, c->p, size);
 	c->p += size;
 	return (long)size;
 }
 
-/* atom and astring characters; 8-bit ones are let through, as Dovecot does. */
+/* ASTRING-CHAR (RFC 3501 9). */
 static bool
 atom_char(uint8_t ch)
 {
-	return ch > ' ' && ch != 0x7f && strchr("(){\"\\%*", ch) == NULL;
+	return ch > ' ' && ch < 0x7f && strchr("(){\"\\%*", ch) == NULL;
+}
+
+/* What keeps the atom from going on. */
+static const char *
+atom_error(uint8_t ch, bool first)
+{
+	if (ch == '\r')
+		return "CR sent without LF";
+	if (ch == ')')
+		return "Unexpected ')'";
+	if (ch == '(' && first)
+		return "Too many '('";
+	return ch >= 0x80 ? "8bit data in atom" : "Invalid characters in atom";
 }
 
 long
@@ -176,7 +222,9 @@ imap_astring(struct imap_cursor *c, uint8_t *dst, size_t cap)
 			return -1;
 		dst[n++] = *c->p++;
 	}
-	return n > 0 && (at_eol(c) || *c->p == ' ' || *c->p == ')') ? (long)n : -1;
+	if (!at_eol(c) && *c->p != ' ')
+		return wrong(c, atom_error(*c->p, n == 0));
+	return n > 0 ? (long)n : -1;
 }
 
 long
@@ -201,7 +249,7 @@ imap_tag_valid(const uint8_t *p, size_t len, size_t max)
 	if (len == 0 || len > max)
 		return false;
 	for (size_t i = 0; i < len; i++)
-		if (!atom_char(p[i]) || p[i] == '+' || p[i] >= 0x80)
+		if (!atom_char(p[i]) || p[i] == '+')
 			return false;
 	return true;
 }

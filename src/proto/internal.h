@@ -19,6 +19,13 @@ void dlg_put_base64(struct dialog *d, const uint8_t *p, size_t len);
 /* Text from elsewhere that becomes part of a reply line: no controls, no CR LF. */
 const char *dlg_clean(const char *text, char *dst, size_t cap);
 
+/* The text for a plaintext mechanism in AUTHENTICATE and AUTH; LOGIN and USER have
+ * another one (D.5). */
+#define DLG_NO_PLAINTEXT_SASL "Plaintext authentication disabled."
+
+/* Can IMAP's LOGIN, POP3's USER and PASS be used: is PLAIN there, and allowed now? */
+bool dlg_password_usable(const struct dialog *d);
+
 const struct dlg_mech *dlg_find_mech(const struct dialog *d, const char *name, size_t len);
 
 /* Where the line that begins at in ends: index of LF, or len if there is none. */

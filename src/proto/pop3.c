@@ -44,7 +44,9 @@ pop3_fail(struct dialog *d, enum dlg_fail why, const char *text)
 	const char *code = rows[why].code;
 	char clean[1024];
 
-	if (rows[why].text != NULL)
+	if (why == DLG_FAIL_PLAINTEXT && d->auth_command)
+		text = DLG_NO_PLAINTEXT_SASL;
+	else if (rows[why].text != NULL)
 		text = rows[why].text;
 	else if (why == DLG_FAIL_NOLOGIN && text[0] == '\0')
 		text = "Login disabled for this user";
@@ -71,15 +73,13 @@ put_mechs(struct dialog *d, const char *before, const char *after)
 static bool
 on_capa(struct dialog *d, const uint8_t *arg, size_t len, struct dlg_event *ev)
 {
-	static const struct dlg_mech user = {.flags = DLG_MECH_PLAINTEXT};
-
 	(void)arg;
 	(void)len;
 	(void)ev;
 	dlg_put(d, "+OK\r\nCAPA\r\nTOP\r\nUIDL\r\nRESP-CODES\r\nPIPELINING\r\nAUTH-RESP-CODE\r\n");
 	if (d->tls_offered && !d->tls_on)
 		dlg_put(d, "STLS\r\n");
-	if (dlg_mech_usable(d, &user))
+	if (dlg_password_usable(d))
 		dlg_put(d, "USER\r\n");
 	dlg_put(d, "SASL");
 	put_mechs(d, " ", "");
@@ -117,15 +117,15 @@ on_quit(struct dialog *d, const uint8_t *arg, size_t len, struct dlg_event *ev)
 static bool
 on_user(struct dialog *d, const uint8_t *arg, size_t len, struct dlg_event *ev)
 {
-	static const struct dlg_mech plain = {.flags = DLG_MECH_PLAINTEXT};
-
 	(void)ev;
-	if (!dlg_mech_usable(d, &plain)) {
-		pop3_fail(d, DLG_FAIL_PLAINTEXT, "");
+	d->auth_command = false;
+	if (!dlg_password_usable(d)) {
+		pop3_fail(d, dlg_find_mech(d, "PLAIN", 5) == NULL ? DLG_FAIL_MECH : DLG_FAIL_PLAINTEXT,
+		    "");
 		return true;
 	}
 	if (len == 0 || len > sizeof(d->user)) {
-		dlg_put(d, "-ERR No username given.\r\n");
+		dlg_put(d, len == 0 ? "-ERR No username given.\r\n" : "-ERR Username too long.\r\n");
 		return true;
 	}
 	memcpy(d->user, arg, len);
@@ -137,6 +137,9 @@ on_user(struct dialog *d, const uint8_t *arg, size_t len, struct dlg_event *ev)
 static bool
 on_pass(struct dialog *d, const uint8_t *arg, size_t len, struct dlg_event *ev)
 {
+	d->auth_command = false;
+	if (!dlg_password_usable(d))
+		return on_user(d, arg, 0, ev); /* the same refusal */
 	if (d->user_len == 0) {
 		dlg_put(d, "-ERR No username given.\r\n");
 		return true;
@@ -150,17 +153,22 @@ on_pass(struct dialog *d, const uint8_t *arg, size_t len, struct dlg_event *ev)
 static bool
 on_auth(struct dialog *d, const uint8_t *arg, size_t len, struct dlg_event *ev)
 {
-	const uint8_t *blank = len > 0 ? memchr(arg, ' ', len) : NULL;
-	size_t mech_len = blank != NULL ? (size_t)(blank - arg) : len;
+	const uint8_t *ir, *end;
+	size_t mech_len = 0;
 
+	while (len > 0 && arg[len - 1] == ' ') /* harmless, as in Dovecot */
+		len--;
 	if (len == 0) { /* an old form of listing them */
 		dlg_put(d, "+OK\r\n");
 		put_mechs(d, "", "\r\n");
 		dlg_put(d, ".\r\n");
 		return true;
 	}
-	dlg_start_sasl(d, arg, mech_len, blank != NULL ? blank + 1 : NULL,
-	    blank != NULL ? len - mech_len - 1 : 0, ev);
+	while (mech_len < len && arg[mech_len] != ' ')
+		mech_len++;
+	for (ir = arg + mech_len, end = arg + len; ir < end && *ir == ' '; ir++)
+		;
+	dlg_start_sasl(d, arg, mech_len, ir < end ? ir : NULL, (size_t)(end - ir), ev);
 	return true;
 }
 
@@ -184,12 +192,16 @@ on_apop(struct dialog *d, const uint8_t *arg, size_t len, struct dlg_event *ev)
 		dlg_put(d, "-ERR APOP not enabled.\r\n");
 		return true;
 	}
+	if (d->set->ssl_required && !d->tls_on) {
+		pop3_fail(d, DLG_FAIL_SSL_REQUIRED, "");
+		return true;
+	}
 	if (len < APOP_DIGEST * 2 + 2 || arg[len - APOP_DIGEST * 2 - 1] != ' ') {
 		dlg_put(d, "-ERR Invalid parameters.\r\n");
 		return true;
 	}
 	nlen = len - APOP_DIGEST * 2 - 1;
-	if (memchr(arg, 0, nlen) != NULL || clen + nlen + APOP_DIGEST + 2 > sizeof(ev->data)) {
+	if (memchr(arg, 0, nlen) != NULL || memchr(arg, ' ', nlen) != NULL || clen + nlen + APOP_DIGEST + 2 > sizeof(ev->data)) {
 		dlg_put(d, "-ERR Invalid parameters.\r\n");
 		return true;
 	}
@@ -200,7 +212,7 @@ on_apop(struct dialog *d, const uint8_t *arg, size_t len, struct dlg_event *ev)
 		int hi = hex(arg[nlen + 1 + 2 * i]), lo = hex(arg[nlen + 2 + 2 * i]);
 
 		if (hi < 0 || lo < 0) {
-			dlg_put(d, "-ERR Invalid characters in MD5 digest.\r\n");
+			dlg_put(d, "-ERR Invalid characters in MD5 response.\r\n");
 			return true;
 		}
 		w[clen + nlen + 2 + i] = (uint8_t)(hi << 4 | lo);
@@ -258,7 +270,7 @@ long_line(struct dialog *d, const uint8_t *in, size_t len, size_t *used, struct 
 		ev->type = DLG_REPLIED;
 		return;
 	}
-	dlg_put(d, "-ERR Input line too long, aborting\r\n");
+	dlg_put(d, "-ERR Input buffer full, aborting\r\n");
 	dlg_close(ev, "Input buffer full");
 }
 

@@ -31,6 +31,16 @@ static const struct row rows[] = {
     {"user_in_the_clear", T_OFFERED, "USER a\r\n", 0, "", NOPLAIN, ""},
     {"user_in_the_clear_allowed", T_CLEAR, "USER a\r\nPASS b\r\n", 0, "f", "+OK\r\n" NOAUTH,
 	"START PLAIN ~a~b|"},
+    {"auth_blanks", T_TLS, "AUTH PLAIN \r\n*\r\nAUTH PLAIN  AGEAYg== \r\nAUTH \r\n", 0, "cf",
+	"+ \r\n-ERR Authentication aborted by client.\r\n" NOAUTH
+	"+OK\r\nPLAIN\r\nLOGIN\r\nSCRAM-SHA-256\r\n.\r\n", "START PLAIN none|CANCEL|START PLAIN ~a~b|"},
+    {"auth_plain_in_the_clear", T_OFFERED, "AUTH PLAIN AGEAYg==\r\nUSER a\r\nPASS b\r\n", 0, "",
+	"-ERR [AUTH] Plaintext authentication disabled.\r\n" NOPLAIN NOPLAIN, ""},
+    {"without_plain", T_TLS | T_NO_PLAIN, "CAPA\r\nUSER a\r\n", 0, "",
+	CAPA "SASL SCRAM-SHA-256\r\n.\r\n-ERR [AUTH] Unsupported authentication mechanism.\r\n", ""},
+    {"tab_in_sasl", T_TLS, "AUTH PLAIN AGEA\tYg==\r\nAUTH PLAIN\tx\r\n", 0, "",
+	"-ERR [AUTH] Invalid base64 data in initial response\r\n"
+	"-ERR [AUTH] Unsupported authentication mechanism.\r\n", ""},
     {"auth_list", T_TLS, "AUTH\r\n", 0, "", "+OK\r\nPLAIN\r\nLOGIN\r\nSCRAM-SHA-256\r\n.\r\n", ""},
     {"auth_initial_response", T_TLS, "AUTH PLAIN AGEAYg==\r\n", 0, "f", NOAUTH, "START PLAIN ~a~b|"},
     {"auth_empty_initial_response", T_TLS, "AUTH PLAIN =\r\n", 0, "f", NOAUTH, "START PLAIN |"},
@@ -50,11 +60,15 @@ static const struct row rows[] = {
 	"+OK\r\n-ERR [SYS/TEMP] Temporary authentication failure.\r\n", "START PLAIN ~a~b|"},
     {"stls", T_OFFERED, "STLS\r\n", 0, "", "+OK Begin TLS negotiation now.\r\n", "STARTTLS|"},
     {"stls_twice", T_TLS, "STLS\r\n", 0, "", "-ERR TLS is already active.\r\n", ""},
-    {"apop", T_APOP, "APOP al ice " DIGEST "\r\n", 0, "f", NOAUTH,
-	"START APOP <1.2.3@x>~al ice~~\x11\x22\x33\x44\x55\x66\x77\x88\x99\xaa\xbb\xcc\xdd\xee\xff|"},
+    {"apop", T_APOP, "APOP alice " DIGEST "\r\n", 0, "f", NOAUTH,
+	"START APOP <1.2.3@x>~alice~~\x11\x22\x33\x44\x55\x66\x77\x88\x99\xaa\xbb\xcc\xdd\xee\xff|"},
+    {"apop_ssl_required", T_APOP | T_REQUIRED | T_SECURED, "APOP alice " DIGEST "\r\n", 0, "",
+	"-ERR [AUTH] Authentication not allowed until SSL/TLS is enabled.\r\n", ""},
+    {"apop_blanks_and_nul", T_APOP, "APOP al ice " DIGEST "\r\nAPOP a " DIGEST " \r\nAPOP a\0b " DIGEST "\r\n", 131,
+	"", "-ERR Invalid parameters.\r\n-ERR Invalid parameters.\r\n" UNKNOWN, ""},
     {"apop_short_digest", T_APOP, "APOP a 0011\r\n", 0, "", "-ERR Invalid parameters.\r\n", ""},
     {"apop_bad_digest", T_APOP, "APOP a 0011223344556677889zaabbccddeeff\r\n", 0, "",
-	"-ERR Invalid characters in MD5 digest.\r\n", ""},
+	"-ERR Invalid characters in MD5 response.\r\n", ""},
     {"apop_off", T_TLS, "APOP a " DIGEST "\r\n", 0, "", "-ERR APOP not enabled.\r\n", ""},
     {"quit", T_TLS, "QUIT\r\n", 0, "", "+OK Logging out\r\n", "CLOSE Logged out|"},
     {"three_bad_in_a_row", T_TLS, "X\r\nY\r\nAUTH NTLM\r\nNOOP\r\nX\r\nTOOLONGNAME\r\n", 0, "",
@@ -90,7 +104,7 @@ long_lines(void **state)
 {
 	static char in[30000];
 	static struct outcome o;
-	struct row r = {"long", T_TLS, in, 0, "", "-ERR Input line too long, aborting\r\n",
+	struct row r = {"long", T_TLS, in, 0, "", "-ERR Input buffer full, aborting\r\n",
 	    "CLOSE Input buffer full|"};
 	size_t steps[] = {1, 1000, 30000};
 

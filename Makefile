@@ -90,7 +90,15 @@ endef
 $(foreach p,$(BINS),$(eval $(call program,$(p),$(B)/bin/$(p))))
 $(foreach p,$(HELPERS),$(eval $(call program,$(p),$(B)/libexec/$(p))))
 
-$(B)/obj/%.o: src/%.c
+# `make install PREFIX=/usr` after a plain `make` must not install programs that
+# look below /usr/local: objects are made anew when the directories change.
+PATHS := $(POLICYDIR) $(LIBEXECDIR) $(SYSCONFDIR)
+$(B)/paths: FORCE
+	@mkdir -p $(@D)
+	@echo '$(PATHS)' | cmp -s - $@ || echo '$(PATHS)' > $@
+FORCE:
+
+$(B)/obj/%.o: src/%.c $(B)/paths
 	@mkdir -p $(@D)
 	$(if $(Q),@echo "  CC    $<")
 	$(Q)$(CC) $(BASE) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
@@ -188,6 +196,6 @@ uninstall:
 clean:
 	rm -rf $(B)
 
-.PHONY: all unit bench fuzz fuzz-build deps run check help install uninstall clean
+.PHONY: FORCE all unit bench fuzz fuzz-build deps run check help install uninstall clean
 .SECONDARY:
 .DELETE_ON_ERROR:

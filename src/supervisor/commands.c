@@ -189,13 +189,12 @@ print_policies(const struct plan *p)
 {
 	for (int i = 0; i < POL__MAX; i++) {
 		const struct policy *pol = &p->policies.policy[i];
-		unsigned int allowed = 0;
+		unsigned int allowed, unpinned;
 
-		for (unsigned int r = 0; r < pol->nrules; r++)
-			allowed += pol->rules[r].action == PACT_ALLOW;
-		printf("policy    %-12s %s  %u system calls%s\n",
+		policy_count(pol, &allowed, &unpinned);
+		printf("policy    %-12s %s  %u system calls, %u of them unpinned%s\n",
 		    policy_file_name((enum policy_id)i), p->policies.fingerprint[i], allowed,
-		    pol->seccomp == NEED_OFF ? "  SECCOMP OFF" : "");
+		    unpinned, pol->seccomp == NEED_OFF ? "  SECCOMP OFF" : "");
 	}
 }
 

@@ -79,10 +79,18 @@ def own_address():
     return f"127.{random.randint(2, 250)}.{random.randint(0, 250)}.{random.randint(2, 250)}"
 
 
+HANDED_OUT = set()
+
+
 def free_port(address):
-    with socket.socket() as s:
-        s.bind((address, 0))
-        return s.getsockname()[1]
+    """Free now, and never the same twice: nobody binds it before we go on."""
+    while True:
+        with socket.socket() as s:
+            s.bind((address, 0))
+            port = s.getsockname()[1]
+        if (address, port) not in HANDED_OUT:
+            HANDED_OUT.add((address, port))
+            return port
 
 
 def reap_orphans(known=()):

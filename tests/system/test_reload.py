@@ -38,21 +38,30 @@ class Reload(SystemTest):
         self.gh.wait_log(r"generation \d+ has ended", 30, mark)
         self.assertTrue(eventually(lambda: len(self.gh.helpers("launcher")) == 1))
 
+    def all_helpers(self):
+        """Those of every generation: two of each while one takes over from the other."""
+        return [p for name in ("launcher", "auth", "keys") for p in self.gh.helpers(name)]
+
+    def one_generation(self):
+        """The helpers, once the generation of an earlier test has ended."""
+        self.assertTrue(eventually(lambda: len(self.all_helpers()) == 3, 30), self.all_helpers())
+        return self.all_helpers()
+
     def test_bad_configuration_changes_nothing(self):
         live = self.logged_in()
-        helpers = [self.gh.helper(n) for n in ("launcher", "auth", "keys")]
+        helpers = self.one_generation()
         settings = self.gh.settings
         try:
             self.gh.write_config(settings="no_such_setting = 1")
             self.assertIn("refused", self.gh.reload()[0])
         finally:
             self.gh.write_config(settings=settings)
-        self.assertEqual([self.gh.helper(n) for n in ("launcher", "auth", "keys")], helpers)
+        self.assertEqual(self.all_helpers(), helpers)
         self.assertTrue(live.command("NOOP")[1].startswith("OK"))
         self.assert_serves()
 
     def test_key_that_does_not_fit_changes_nothing(self):
-        helpers = [self.gh.helper(n) for n in ("launcher", "auth", "keys")]
+        helpers = self.one_generation()
         good = self.gh.cert
         other = Certificate(self.gh.dir, "other")
         try:
@@ -62,8 +71,8 @@ class Reload(SystemTest):
             self.gh.wait_log(r"does not belong|does not fit|refused|did not start", 60, mark)
         finally:
             self.gh.write_config(cert=good)
-        self.assertTrue(eventually(lambda: len(self.gh.helpers("keys")) == 1))
-        self.assertEqual([self.gh.helper(n) for n in ("launcher", "auth", "keys")], helpers)
+        self.assertTrue(eventually(lambda: self.all_helpers() == helpers),
+                        f"{self.all_helpers()} instead of {helpers}")
         self.assert_serves()
 
     def test_new_port_and_old_port(self):

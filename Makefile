@@ -181,10 +181,11 @@ help:
 
 MAN := $(sort $(wildcard src/*/*.[1-8]))
 install: all
-	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(POLICYDIR)
+	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(POLICYDIR)/examples
 	install -m 755 $(addprefix $(B)/bin/,$(BINS)) $(DESTDIR)$(BINDIR)
 	install -m 755 $(addprefix $(B)/libexec/,$(HELPERS)) $(DESTDIR)$(LIBEXECDIR)
 	install -m 644 $(wildcard policy/*.policy) $(DESTDIR)$(POLICYDIR)
+	install -m 644 $(wildcard policy/examples/*.policy) $(DESTDIR)$(POLICYDIR)/examples
 	for m in $(MAN); do \
 	  install -D -m 644 $$m $(DESTDIR)$(MANDIR)/man$${m##*.}/$$(basename $$m) || exit 1; done
 

@@ -117,7 +117,9 @@ early_enter(struct entering *e)
 		plan.landlock = NEED_OPTIONAL;
 	if ((e->req->optional >> LAYER_MDWE & 1) != 0 && plan.mdwe == NEED_REQUIRED)
 		plan.mdwe = NEED_OPTIONAL;
-	good = late_enter(&plan, &e->s->rep) == 0;
+	good = (e->req->nreach > 0
+		? late_enter_rules(&plan, e->req->reach, e->req->nreach, &e->s->rep)
+		: late_enter(&plan, &e->s->rep)) == 0;
 	e->s->rep.state[LAYER_DUMPABLE] = LAYER_NOT_ASKED; /* exec undoes it */
 	if (good)
 		return true;

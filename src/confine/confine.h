@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 #include "common/diag.h"
+#include "confine/landlock.h"
 #include "confine/layers.h"
 #include "ipc/settings.h"
 #include "policy/policy.h"
@@ -41,6 +42,8 @@ struct confine_req {
 	 * not enter them by itself; NULL: it does (confine/late.h).  Not dumpable does
 	 * not outlast exec: an image that is not readable sees to that. */
 	const struct late_plan *early;
+	const struct landlock_rule *reach; /* of early: what Landlock leaves; with root host */
+	unsigned int nreach;
 };
 
 /*

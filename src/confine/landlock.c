@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -13,7 +14,24 @@
 #endif
 #define CREATE_RULESET_VERSION 1u
 #define RULE_PATH_BENEATH 1
-#define FS_RESOLVE_UNIX (UINT64_C(1) << 16)
+#define RULE_NET_PORT 2
+
+/* Rights by their bit (linux/landlock.h). */
+#define FS(bit) (UINT64_C(1) << (bit))
+#define FS_EXECUTE FS(0)
+#define FS_WRITE_FILE FS(1)
+#define FS_READ_FILE FS(2)
+#define FS_READ_DIR FS(3)
+#define FS_REMOVE (FS(4) | FS(5))
+#define FS_MAKE_DIR FS(7)
+#define FS_MAKE_REG FS(8)
+#define FS_REFER FS(13)
+#define FS_TRUNCATE FS(14)
+#define FS_RESOLVE_UNIX FS(16)
+/* What a rule for something that is no directory may hold. */
+#define FS_OF_FILES (FS_EXECUTE | FS_WRITE_FILE | FS_READ_FILE | FS_TRUNCATE)
+#define NET_BIND UINT64_C(1)
+#define NET_CONNECT UINT64_C(2)
 
 struct ruleset_attr {
 	uint64_t fs, net, scoped;
@@ -23,6 +41,10 @@ struct path_beneath {
 	uint64_t allowed;
 	int32_t parent_fd;
 } __attribute__((packed));
+
+struct net_port {
+	uint64_t allowed, port;
+};
 
 /* Number of rights of each kind (they are bits from 0 up), and the length of
  * the attribute that has room for them.  Longer ones are refused with E2BIG. */
@@ -82,25 +104,69 @@ create_ruleset(int abi)
 	return (int)syscall(SYS_landlock_create_ruleset, &attr, r.attr_size, 0u);
 }
 
-static int
-allow_sockets(int ruleset)
+uint64_t
+landlock_reach(enum landlock_reach what)
 {
-	struct path_beneath rule = {.allowed = FS_RESOLVE_UNIX};
-	int saved;
-	long rv;
+	static const uint64_t rights[] = {
+	    [LANDLOCK_READ] = FS_READ_FILE | FS_READ_DIR,
+	    [LANDLOCK_WRITE] = FS_READ_FILE | FS_READ_DIR | FS_WRITE_FILE | FS_TRUNCATE |
+		FS_MAKE_REG | FS_MAKE_DIR | FS_REMOVE | FS_REFER,
+	    [LANDLOCK_EXECUTE] = FS_READ_FILE | FS_READ_DIR | FS_EXECUTE,
+	    [LANDLOCK_CONNECT_UNIX] = FS_RESOLVE_UNIX,
+	    [LANDLOCK_BIND] = NET_BIND,
+	    [LANDLOCK_CONNECT] = NET_CONNECT,
+	};
 
-	rule.parent_fd = open("/", O_PATH | O_CLOEXEC);
+	return rights[what];
+}
+
+static int
+allow_port(int ruleset, const struct landlock_rule *r, uint64_t handled)
+{
+	struct net_port rule = {.allowed = r->rights & handled, .port = r->port};
+
+	return rule.allowed == 0 ? 0
+	    : (int)syscall(SYS_landlock_add_rule, ruleset, RULE_NET_PORT, &rule, 0u);
+}
+
+static int
+allow_path(int ruleset, const struct landlock_rule *r, uint64_t handled)
+{
+	struct path_beneath rule = {.allowed = r->rights & handled};
+	struct stat st;
+	long rv = -1;
+	int saved;
+
+	if (rule.allowed == 0)
+		return 0;
+	rule.parent_fd = open(r->path, O_PATH | O_CLOEXEC);
 	if (rule.parent_fd == -1)
-		return -1;
-	rv = syscall(SYS_landlock_add_rule, ruleset, RULE_PATH_BENEATH, &rule, 0u);
+		return errno == ENOENT || errno == ENOTDIR ? 0 : -1;
+	if (fstat(rule.parent_fd, &st) == 0) {
+		if (!S_ISDIR(st.st_mode))
+			rule.allowed &= FS_OF_FILES;
+		rv = syscall(SYS_landlock_add_rule, ruleset, RULE_PATH_BENEATH, &rule, 0u);
+	}
 	saved = errno;
 	close(rule.parent_fd);
 	errno = saved;
 	return (int)rv;
 }
 
+static int
+allow_rules(int ruleset, int abi, const struct landlock_rule *rules, unsigned int n)
+{
+	struct landlock_rights handled = landlock_rights(abi);
+
+	for (unsigned int i = 0; i < n; i++)
+		if ((rules[i].path != NULL ? allow_path(ruleset, &rules[i], handled.fs)
+			: allow_port(ruleset, &rules[i], handled.net)) == -1)
+			return -1;
+	return 0;
+}
+
 int
-landlock_enter(int abi, bool unix_dir)
+landlock_enter(int abi, const struct landlock_rule *rules, unsigned int n)
 {
 	int fd, saved;
 	long rv = -1;
@@ -116,7 +182,7 @@ landlock_enter(int abi, bool unix_dir)
 	if (fd == -1)
 		return -1;
 	/* Flags 0: denials are logged for this program, not for what it executes. */
-	if (!unix_dir || abi < LANDLOCK_ABI_UNIX || allow_sockets(fd) == 0)
+	if (allow_rules(fd, abi, rules, n) == 0)
 		rv = syscall(SYS_landlock_restrict_self, fd, 0u);
 	saved = errno;
 	close(fd);

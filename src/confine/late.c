@@ -6,7 +6,6 @@
 #include <sys/prctl.h>
 
 #include "common/log.h"
-#include "confine/landlock.h"
 
 #ifndef PR_SET_MDWE
 #define PR_SET_MDWE 65
@@ -63,13 +62,14 @@ deny_write_execute(void)
 }
 
 static int
-enter_landlock(const struct late_plan *plan, struct layer_report *rep)
+enter_landlock(const struct late_plan *plan, const struct landlock_rule *rules, unsigned int n,
+    struct layer_report *rep)
 {
 	int abi = landlock_abi(), err = 0;
 
 	if (abi == 0) {
 		err = errno;
-	} else if ((abi = landlock_enter(abi, plan->landlock_unix_dir != 0)) == -1) {
+	} else if ((abi = landlock_enter(abi, rules, n)) == -1) {
 		err = errno;
 		abi = 0;
 	} else if (abi < plan->landlock_min_abi) {
@@ -83,6 +83,17 @@ enter_landlock(const struct late_plan *plan, struct layer_report *rep)
 int
 late_enter(const struct late_plan *plan, struct layer_report *rep)
 {
+	/* The root is the socket directory: connect to what lies there. */
+	const struct landlock_rule sockets = {.path = "/",
+	    .rights = landlock_reach(LANDLOCK_CONNECT_UNIX)};
+
+	return late_enter_rules(plan, &sockets, plan->landlock_unix_dir != 0 ? 1 : 0, rep);
+}
+
+int
+late_enter_rules(const struct late_plan *plan, const struct landlock_rule *rules, unsigned int n,
+    struct layer_report *rep)
+{
 	reason[0] = '\0';
 	if (note(rep, LAYER_DUMPABLE, NEED_REQUIRED, not_dumpable(), "prctl is filtered") == -1)
 		return -1;
@@ -90,7 +101,7 @@ late_enter(const struct late_plan *plan, struct layer_report *rep)
 	    note(rep, LAYER_MDWE, (enum layer_need)plan->mdwe, deny_write_execute(),
 		"Linux has it since 6.3") == -1)
 		return -1;
-	if (plan->landlock != NEED_OFF && enter_landlock(plan, rep) == -1)
+	if (plan->landlock != NEED_OFF && enter_landlock(plan, rules, n, rep) == -1)
 		return -1;
 	if (plan->seccomp != NEED_OFF) /* the hello goes out before; late_filter must not fail */
 		rep->state[LAYER_SECCOMP] = LAYER_ENFORCED;

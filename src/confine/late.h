@@ -15,11 +15,15 @@
 #ifndef CONFINE_LATE_H
 #define CONFINE_LATE_H
 
+#include "confine/landlock.h"
 #include "confine/layers.h"
 #include "ipc/filters.h"
 #include "ipc/settings.h"
 
 int late_enter(const struct late_plan *plan, struct layer_report *rep);
+/* The same, and these rules in the Landlock domain. */
+int late_enter_rules(const struct late_plan *plan, const struct landlock_rule *rules,
+    unsigned int n, struct layer_report *rep);
 int late_filter(const struct late_plan *plan, enum filter_slot slot);
 /* Why the last late_enter failed: layer, errno, way out.  Static buffer. */
 const char *late_reason(void);

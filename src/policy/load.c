@@ -141,6 +141,11 @@ check_place(const struct policy *p, enum policy_id id, bool allow_widen, struct 
 		diag_hint(d, "the programs start each other in this order");
 		return -1;
 	}
+	if (p->nreach > 0) {
+		diag_set(d, p->file, 0, 0, "landlock: paths and ports");
+		diag_hint(d, "gatehouse's own processes have none; only `gatehouse confine' knows them");
+		return -1;
+	}
 	if ((p->seccomp == NEED_OFF && !known[id].may_lack_seccomp && !allow_widen) ||
 	    (p->landlock == NEED_OFF && id != POL_SUPERVISOR && !allow_widen)) {
 		diag_set(d, p->file, 0, 0, "%s off", p->seccomp == NEED_OFF ? "seccomp" : "landlock");

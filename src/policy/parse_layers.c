@@ -138,6 +138,69 @@ parse_st_root(struct parser *ps)
 	return maybe_need(ps, &ps->p->root_need);
 }
 
+/* The first stands alone: it never gets as far as take_reaches. */
+static const struct word reach_words[] = {{"nothing", PREACH__MAX}, {"read", PREACH_READ},
+    {"write", PREACH_WRITE}, {"execute", PREACH_EXECUTE}, {"bind", PREACH_BIND},
+    {"connect", PREACH_CONNECT}, {NULL, 0}};
+
+const char *
+policy_reach_name(enum policy_reach_kind kind)
+{
+	for (const struct word *w = reach_words; w->name != NULL; w++)
+		if (w->value == kind)
+			return w->name;
+	return NULL;
+}
+
+static int
+take_reach(struct parser *ps, enum policy_reach_kind kind)
+{
+	struct policy *p = ps->p;
+	struct policy_reach *r = &p->reach[p->nreach], *o;
+	uint64_t port = 0;
+	struct parser at = *ps; /* for the error: a port has its place behind it then */
+
+	if (p->nreach == POLICY_REACH_MAX)
+		return parse_error(ps, "more than %d paths and ports", POLICY_REACH_MAX);
+	*r = (struct policy_reach){.kind = kind};
+	if (kind >= PREACH_BIND ? parse_number(ps, "TCP port", UINT16_MAX, &port) == -1
+				: parse_string(ps, "a path", r->path, sizeof(r->path)) == -1)
+		return -1;
+	r->port = (uint16_t)port;
+	if (kind >= PREACH_BIND && p->landlock_min_abi < 4) {
+		parse_error(&at, "Landlock knows ports from ABI 4 on");
+		diag_hint(ps->d, "landlock required abi >= 4: an older one would leave every port open");
+		return -1;
+	}
+	for (o = p->reach; o < r; o++)
+		if (o->kind == kind && o->port == r->port && strcmp(o->path, r->path) == 0)
+			return parse_error(&at, "%s is named twice", parse_found(&at));
+	p->nreach++;
+	return 0;
+}
+
+/* read "/usr" "/etc"  execute "/usr/bin"  bind 4433 */
+static int
+take_reaches(struct parser *ps)
+{
+	uint64_t kind = 0;
+
+	do {
+		struct parser at = *ps;
+
+		if (parse_of(ps, "right of Landlock", reach_words, &kind) == -1)
+			return -1;
+		if (kind == PREACH__MAX)
+			return parse_error(&at, "\"nothing\" stands alone");
+		do {
+			if (take_reach(ps, (enum policy_reach_kind)kind) == -1)
+				return -1;
+		} while (ps->t.kind == TOK_STRING ||
+		    (ps->t.kind == TOK_WORD && ps->t.text[0] >= '0' && ps->t.text[0] <= '9'));
+	} while (ps->t.kind == TOK_WORD);
+	return 0;
+}
+
 /* landlock required abi >= 1 allow nothing */
 int
 parse_st_landlock(struct parser *ps)
@@ -163,6 +226,8 @@ parse_st_landlock(struct parser *ps)
 	/* What may be connected to, from ABI 9 on, is the socket directory and no more. */
 	if (ps->p->root == PROOT_SOCKETS)
 		return parse_keyword(ps, "sockets");
+	if (ps->p->root == PROOT_HOST && !parse_is(ps, TOK_WORD, "nothing"))
+		return take_reaches(ps);
 	return parse_keyword(ps, "nothing");
 }
 

@@ -62,6 +62,7 @@ enum policy_cmp {
 #define POLICY_RULES_MAX 160
 #define POLICY_FDS_MAX 24
 #define POLICY_LIMITS_MAX 16
+#define POLICY_REACH_MAX 16
 #define POLICY_SOURCES_MAX 5 /* the file itself and what it includes */
 
 struct policy_cond {
@@ -99,6 +100,22 @@ struct policy_limit {
 	uint64_t value;
 };
 
+/* What Landlock leaves to a program that `gatehouse confine` runs. */
+enum policy_reach_kind {
+	PREACH_READ,
+	PREACH_WRITE,
+	PREACH_EXECUTE,
+	PREACH_BIND,    /* TCP ports */
+	PREACH_CONNECT,
+	PREACH__MAX
+};
+
+struct policy_reach {
+	enum policy_reach_kind kind;
+	char path[128];
+	uint16_t port;
+};
+
 /* About half a megabyte: static or malloc'ed, never on the stack. */
 struct policy {
 	char file[256];
@@ -121,6 +138,8 @@ struct policy {
 	enum layer_need root_need;
 	enum layer_need landlock;
 	unsigned int landlock_min_abi;
+	struct policy_reach reach[POLICY_REACH_MAX];
+	unsigned int nreach;
 	enum layer_need mdwe;
 	enum layer_need seccomp;
 	enum layer_need secret_memory; /* key signer: memory secret required|optional */
@@ -206,5 +225,6 @@ void policy_set_free(struct policy_set *s); /* a zeroed or failed one may be fre
 
 /* Account name to enum, layer words: for error messages and listings. */
 const char *policy_ns_name(enum policy_ns ns);
+const char *policy_reach_name(enum policy_reach_kind kind);
 
 #endif

@@ -142,6 +142,16 @@ narrower_identity(const struct policy *base, const struct policy *site, struct d
 	return 0;
 }
 
+static bool
+reach_covered(const struct policy *base, const struct policy_reach *r)
+{
+	for (unsigned int i = 0; i < base->nreach; i++)
+		if (base->reach[i].kind == r->kind && base->reach[i].port == r->port &&
+		    strcmp(base->reach[i].path, r->path) == 0)
+			return true;
+	return false;
+}
+
 static int
 narrower_layers(const struct policy *base, const struct policy *site, struct diag *d)
 {
@@ -156,6 +166,9 @@ narrower_layers(const struct policy *base, const struct policy *site, struct dia
 		return wider(site, d, "root", "need");
 	if (site->landlock < base->landlock || site->landlock_min_abi < base->landlock_min_abi)
 		return wider(site, d, "landlock", "");
+	for (unsigned int i = 0; i < site->nreach; i++)
+		if (base->landlock != NEED_OFF && !reach_covered(base, &site->reach[i]))
+			return wider(site, d, "landlock", policy_reach_name(site->reach[i].kind));
 	if (site->mdwe < base->mdwe)
 		return wider(site, d, "mdwe", "");
 	if (site->secret_memory < base->secret_memory)

@@ -38,6 +38,7 @@ struct run {
 	struct policy_bpf bpf;
 	struct sock_fprog outer;
 	struct late_plan early;
+	struct landlock_rule reach[POLICY_REACH_MAX];
 	struct confine_req req;
 	char path[PATH_MAX];
 	bool quiet, verbose;
@@ -163,7 +164,8 @@ is_static(const char *path)
 static int
 open_program(struct run *r, const char *command)
 {
-	bool by_path = r->policy->root == PROOT_HOST && r->policy->landlock == NEED_OFF;
+	bool by_path = r->policy->root == PROOT_HOST &&
+	    (r->policy->landlock == NEED_OFF || r->policy->nreach > 0);
 
 	if (!find_program(command, r->path, sizeof(r->path))) {
 		fprintf(stderr, "gatehouse confine: %s: %s\n", command, strerror(errno));
@@ -176,7 +178,7 @@ open_program(struct run *r, const char *command)
 	if (!is_static(r->path)) {
 		fprintf(stderr, "gatehouse confine: %s is not a static program: behind an empty root "
 		    "or Landlock its loader and libraries are not there (link it with -static-pie, or "
-		    "use a policy with `root host' and `landlock off')\n", r->path);
+		    "use a policy with `root host' and `landlock off', or one that lets it execute paths)\n", r->path);
 		return -1;
 	}
 	r->req.image_fd = confine_seal_image(r->path, r->req.name);
@@ -203,6 +205,24 @@ pass_fds(struct run *r)
 	}
 }
 
+static void
+fill_reach(struct run *r)
+{
+	static const enum landlock_reach rights[] = {[PREACH_READ] = LANDLOCK_READ,
+	    [PREACH_WRITE] = LANDLOCK_WRITE, [PREACH_EXECUTE] = LANDLOCK_EXECUTE,
+	    [PREACH_BIND] = LANDLOCK_BIND, [PREACH_CONNECT] = LANDLOCK_CONNECT};
+
+	for (unsigned int i = 0; i < r->policy->nreach; i++) {
+		const struct policy_reach *have = &r->policy->reach[i];
+
+		r->reach[i] = (struct landlock_rule){.port = have->port,
+		    .path = have->kind < PREACH_BIND ? have->path : NULL,
+		    .rights = landlock_reach(rights[have->kind])};
+	}
+	r->req.reach = r->reach;
+	r->req.nreach = r->policy->nreach;
+}
+
 static int
 prepare(struct run *r, const struct config *c, char **argv)
 {
@@ -227,6 +247,7 @@ prepare(struct run *r, const struct config *c, char **argv)
 	r->early.landlock_unix_dir = r->policy->root == PROOT_SOCKETS;
 	r->early.mdwe = (uint8_t)r->policy->mdwe;
 	r->req.early = &r->early;
+	fill_reach(r);
 	pass_fds(r);
 	return 0;
 }

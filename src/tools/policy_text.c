@@ -147,7 +147,16 @@ list_layers(FILE *f, const struct policy *p)
 		fprintf(f, " %s %s%s", policy_ns_name((enum policy_ns)i), policy_need_name(p->ns[i]),
 		    i + 1 < PNS__MAX ? " " : "\n");
 	fprintf(f, "root       %s  %s\n", root_names[p->root], policy_need_name(p->root_need));
-	fprintf(f, "landlock   %s  abi >= %u\n", policy_need_name(p->landlock), p->landlock_min_abi);
+	fprintf(f, "landlock   %s  abi >= %u", policy_need_name(p->landlock), p->landlock_min_abi);
+	for (unsigned int i = 0; i < p->nreach; i++) {
+		const struct policy_reach *r = &p->reach[i];
+
+		if (r->kind >= PREACH_BIND)
+			fprintf(f, "  %s %u", policy_reach_name(r->kind), r->port);
+		else
+			fprintf(f, "  %s \"%s\"", policy_reach_name(r->kind), r->path);
+	}
+	fputc('\n', f);
 	fprintf(f, "mdwe       %s\n", policy_need_name(p->mdwe));
 	if (p->secret_memory != NEED_OFF)
 		fprintf(f, "memory     secret %s\n", policy_need_name(p->secret_memory));

@@ -350,14 +350,24 @@ start_somehow(const struct confine_req *req, int pdeathsig, void (*last)(struct 
 {
 	bool userns = req->policy->ns[PNS_USER] != NEED_OFF;
 	int err, rv = start_child(req, pdeathsig, userns, last, s, d);
+	struct start with;
 
 	if (rv == 0 || !userns || !try_without(req, s))
 		return rv;
+	with = *s;
 	err = s->err;
 	memset(s, 0, sizeof(*s));
 	s->rep.state[LAYER_USERNS] = (uint8_t)state_of(err);
 	s->rep.err[LAYER_USERNS] = (int16_t)err;
-	return start_child(req, pdeathsig, false, last, s, d);
+	rv = start_child(req, pdeathsig, false, last, s, d);
+	/* Of two failures the one that came further is the reason: without a user
+	 * namespace it may be for want of a right that we gave up for good. */
+	if (rv == -1 && with.layer > LAYER_USERNS && with.layer != LAYER__MAX &&
+	    s->layer <= with.layer) {
+		*s = with;
+		explain(req, s, d);
+	}
+	return rv;
 }
 
 /* What can be told before anything is started; with the filter in force nobody

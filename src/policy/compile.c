@@ -304,8 +304,11 @@ build_program(struct build *b, struct policy_bpf *out)
 	int rc;
 
 	b->ctx = seccomp_init(scmp_action(b->p->def, b->p->def_err));
-	if (b->ctx == NULL)
-		return fail(b, NULL, "libseccomp", ENOMEM);
+	if (b->ctx == NULL) {
+		diag_set(b->d, b->p->file, 0, 0, "libseccomp does not start: no seccomp filters here");
+		diag_hint(b->d, "CONFIG_SECCOMP_FILTER, and no filter around us that denies seccomp");
+		return -1;
+	}
 	rc = seccomp_attr_set(b->ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
 	if (rc == 0 && b->arch != policy_native_arch()) {
 		rc = seccomp_arch_remove(b->ctx, SCMP_ARCH_NATIVE);

@@ -53,6 +53,17 @@ plan_build_tree(struct config *c)
 	str_copy(c->libexec_dir, sizeof(c->libexec_dir), probe);
 }
 
+/* What our programs cannot do without and no layer reports. */
+static int
+check_kernel(struct diag *d)
+{
+	if (close_range(~0U, ~0U, 0) == 0)
+		return 0;
+	diag_set(d, NULL, 0, 0, "close_range: %s", strerror(errno));
+	diag_hint(d, "needs Linux 5.9 or newer, and no filter around us that denies it");
+	return -1;
+}
+
 static int
 load_accounts(struct plan *p, struct diag *d)
 {
@@ -226,7 +237,8 @@ plan_load(const char *config_file, FILE *warn, struct diag *d)
 		p->image_fd[i] = p->settings_fd[i] = p->filters_fd[i] = -1;
 	config_defaults(&p->conf);
 	plan_build_tree(&p->conf);
-	good = config_load(&p->conf, config_file, warn, d) == 0 && load_accounts(p, d) == 0 &&
+	good = check_kernel(d) == 0 && config_load(&p->conf, config_file, warn, d) == 0 &&
+	    load_accounts(p, d) == 0 &&
 	    policy_set_load(&p->policies, p->conf.policy_dir, p->conf.site_policy_dir,
 		p->conf.policy_allow_widen, d) == 0 &&
 	    certs_load(p, &certs, worker, warn, d) == 0 && open_images(p, d) == 0 &&

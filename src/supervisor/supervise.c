@@ -181,8 +181,8 @@ sweep(void)
 	if (changed)
 		list_helpers();
 	if (!sv.ending && !serving()) {
-		sv.ending = true; /* the first start failed */
-		sv.status = EX_UNAVAILABLE;
+		sv.ending = true; /* the first start failed, as `gatehouse check` foretells: */
+		sv.status = EX_CONFIG; /* trying again is of no use */
 	}
 }
 
@@ -443,7 +443,7 @@ supervise(const char *config_file, bool foreground)
 		logger_line('W', "ended %d processes of a supervisor that died", orphans);
 	log_policies(p);
 	if (!confine_supervisor(p))
-		return EX_OSERR;
+		return EX_CONFIG;
 	sv.generations = generation_new(p, 1, &sv.listeners, now_ms());
 	sv.count = 1;
 	list_helpers();

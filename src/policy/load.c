@@ -117,10 +117,18 @@ load_one(struct policy_set *s, enum policy_id id, const char *dir, const char *s
 		diag_set(d, site_dir, 0, 0, "out of memory");
 		return -1;
 	}
-	if (policy_load(site, site_dir, known[id].name, d) == 0 &&
-	    (allow_widen || policy_check_narrower(p, site, d) == 0)) {
+	if (policy_load(site, site_dir, known[id].name, d) == 0) {
+		rv = policy_check_narrower(p, site, d);
+		if (rv == -1 && allow_widen) {
+			*d->hint = '\0';
+			diag_format(d, s->widened[id], sizeof(s->widened[id]));
+			memset(d, 0, sizeof(*d));
+			rv = 0;
+		}
+	}
+	if (rv == 0) {
 		*p = *site;
-		rv = 0;
+		s->from_site[id] = true;
 	}
 	free(site);
 	return rv;

@@ -217,6 +217,8 @@ struct policy_set {
 	struct policy_bpf login_diff;      /* template -> login */
 	struct policy_bpf tls_proxy_diff;  /* login -> tls-proxy */
 	char fingerprint[POL__MAX][17];    /* first 16 hex digits of the whole filter's SHA-256 */
+	bool from_site[POL__MAX];
+	char widened[POL__MAX][400];       /* in what it is wider than the shipped one, if at all */
 };
 const char *policy_file_name(enum policy_id id); /* "auth-client" */
 int policy_set_load(struct policy_set *s, const char *dir, const char *site_dir,

@@ -195,6 +195,10 @@ print_policies(const struct plan *p)
 		printf("policy    %-12s %s  %u system calls, %u of them unpinned%s\n",
 		    policy_file_name((enum policy_id)i), p->policies.fingerprint[i], allowed,
 		    unpinned, pol->seccomp == NEED_OFF ? "  SECCOMP OFF" : "");
+		if (p->policies.from_site[i])
+			printf("          from %s\n", pol->file);
+		if (p->policies.widened[i][0] != '\0')
+			printf("          WIDER than the shipped one: %s\n", p->policies.widened[i]);
 	}
 }
 

@@ -77,10 +77,19 @@ load_plan(const char *what)
 static void
 log_policies(const struct plan *p)
 {
-	for (int i = 0; i < POL__MAX; i++)
-		logger_line('I', "policy %s: %s", policy_file_name((enum policy_id)i),
-		    p->policies.policy[i].seccomp == NEED_OFF ? "seccomp off by policy"
-							      : p->policies.fingerprint[i]);
+	const struct policy_set *s = &p->policies;
+
+	for (int i = 0; i < POL__MAX; i++) {
+		const struct policy *pol = &s->policy[i];
+		const char *name = policy_file_name((enum policy_id)i);
+
+		logger_line('I', "policy %s: %s%s%s", name,
+		    pol->seccomp == NEED_OFF ? "seccomp off by policy" : s->fingerprint[i],
+		    s->from_site[i] ? ", from " : "", s->from_site[i] ? pol->file : "");
+		if (s->widened[i][0] != '\0')
+			logger_line('W', "policy %s is WIDER than the shipped one, as policy_allow_widen "
+			    "permits; to begin with: %s", name, s->widened[i]);
+	}
 }
 
 /* ---- generations ---------------------------------------------------------- */

@@ -140,16 +140,26 @@ refuse(struct dialog *d, enum dlg_fail why, const char *text, struct dlg_event *
 	ev->type = DLG_REPLIED;
 }
 
-/* True: this mechanism may be used now. */
+void
+dlg_refuse_login(struct dialog *d, enum dlg_fail why, const char *mech, size_t mech_len,
+    struct dlg_event *ev)
+{
+	ev->refused = (uint8_t)why;
+	str_copy_n(ev->mech, sizeof(ev->mech), mech, mech_len);
+	refuse(d, why, "", ev);
+}
+
+/* True: this mechanism (m NULL: there is none of that name) may be used now. */
 static bool
-admit(struct dialog *d, const struct dlg_mech *m, struct dlg_event *ev)
+admit(struct dialog *d, const struct dlg_mech *m, const char *name, size_t len,
+    struct dlg_event *ev)
 {
 	if (d->set->ssl_required && !d->tls_on)
-		refuse(d, DLG_FAIL_SSL_REQUIRED, "", ev);
+		dlg_refuse_login(d, DLG_FAIL_SSL_REQUIRED, name, len, ev);
 	else if (m == NULL || (m->flags & DLG_MECH_PRIVATE) != 0)
-		refuse(d, DLG_FAIL_MECH, "", ev);
+		dlg_refuse_login(d, DLG_FAIL_MECH, name, len, ev);
 	else if (!dlg_mech_usable(d, m))
-		refuse(d, DLG_FAIL_PLAINTEXT, "", ev);
+		dlg_refuse_login(d, DLG_FAIL_PLAINTEXT, name, len, ev);
 	else
 		return true;
 	return false;
@@ -164,7 +174,7 @@ dlg_start_sasl(struct dialog *d, const uint8_t *mech, size_t mech_len, const uin
 	d->auth_command = true;
 	ev->has_ir = false;
 	ev->data_len = 0;
-	if (!admit(d, m, ev))
+	if (!admit(d, m, (const char *)mech, mech_len, ev))
 		return;
 	if (ir != NULL) {
 		switch (sasl_initial((const char *)ir, ir_len, ev)) {
@@ -217,7 +227,7 @@ dlg_continue_sasl(struct dialog *d, const uint8_t *in, size_t len, size_t *used,
 		of(d)->fail(d, DLG_FAIL_BASE64, "Authentication aborted by client.");
 		break;
 	default:
-		of(d)->fail(d, DLG_FAIL_BASE64, "Invalid base64 data in continued response");
+		of(d)->fail(d, DLG_FAIL_BASE64, "Invalid base64 in response");
 		break;
 	}
 	ev->type = DLG_AUTH_CANCEL;
@@ -228,7 +238,7 @@ dlg_start_plain(struct dialog *d, const uint8_t *user, size_t user_len, const ui
     size_t pass_len, struct dlg_event *ev)
 {
 	d->auth_command = false;
-	if (!admit(d, dlg_find_mech(d, "PLAIN", 5), ev))
+	if (!admit(d, dlg_find_mech(d, "PLAIN", 5), "PLAIN", 5, ev))
 		return false;
 	if (!sasl_plain(user, user_len, pass, pass_len, ev)) {
 		refuse(d, DLG_FAIL_AUTH, "", ev);
@@ -278,6 +288,7 @@ dlg_feed(struct dialog *d, const uint8_t *in, size_t len, size_t *used, struct d
 {
 	*used = 0;
 	ev->type = DLG_MORE;
+	ev->refused = 0;
 	ev->has_ir = false;
 	ev->data_len = 0;
 	if (d->skipping) {

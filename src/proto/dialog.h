@@ -71,6 +71,9 @@ struct dlg_event {
 	enum dlg_event_type type;
 	char mech[32];
 	bool has_ir;
+	/* A login that was refused here, without asking anybody: DLG_FAIL_PLAINTEXT,
+	 * _SSL_REQUIRED or _MECH, for the log; else 0.  mech is what the client said. */
+	uint8_t refused;
 	size_t data_len;                 /* decoded SASL bytes; wipe after use */
 	uint8_t data[DLG_SASL_RAW_MAX];
 	const char *reason;              /* DLG_CLOSE: static text, D.10's words */

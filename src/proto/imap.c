@@ -142,7 +142,7 @@ on_logout(struct dialog *d, struct imap_cursor *c, struct dlg_event *ev)
 	if (no_args(c) == BAD)
 		return BAD;
 	dlg_put(d, "* BYE Logging out\r\n%s OK Logout completed.\r\n", d->tag);
-	dlg_close(ev, "Logged out");
+	dlg_close(ev, "Aborted login by logging out");
 	return DONE;
 }
 

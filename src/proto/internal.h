@@ -54,6 +54,9 @@ void pop3_fail(struct dialog *d, enum dlg_fail why, const char *text);
  */
 void dlg_start_sasl(struct dialog *d, const uint8_t *mech, size_t mech_len, const uint8_t *ir,
     size_t ir_len, struct dlg_event *ev);
+/* A login is refused before anybody is asked; ev says so for the log. */
+void dlg_refuse_login(struct dialog *d, enum dlg_fail why, const char *mech, size_t mech_len,
+    struct dlg_event *ev);
 /* The client's line in the middle of an exchange. */
 void dlg_continue_sasl(struct dialog *d, const uint8_t *in, size_t len, size_t *used,
     struct dlg_event *ev);

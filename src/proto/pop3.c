@@ -110,18 +110,17 @@ on_quit(struct dialog *d, const uint8_t *arg, size_t len, struct dlg_event *ev)
 	(void)arg;
 	(void)len;
 	dlg_put(d, "+OK Logging out\r\n");
-	dlg_close(ev, "Logged out");
+	dlg_close(ev, "Aborted login by logging out");
 	return true;
 }
 
 static bool
 on_user(struct dialog *d, const uint8_t *arg, size_t len, struct dlg_event *ev)
 {
-	(void)ev;
 	d->auth_command = false;
 	if (!dlg_password_usable(d)) {
-		pop3_fail(d, dlg_find_mech(d, "PLAIN", 5) == NULL ? DLG_FAIL_MECH : DLG_FAIL_PLAINTEXT,
-		    "");
+		dlg_refuse_login(d,
+		    dlg_find_mech(d, "PLAIN", 5) == NULL ? DLG_FAIL_MECH : DLG_FAIL_PLAINTEXT, "", 0, ev);
 		return true;
 	}
 	if (len == 0 || len > sizeof(d->user)) {
@@ -193,7 +192,7 @@ on_apop(struct dialog *d, const uint8_t *arg, size_t len, struct dlg_event *ev)
 		return true;
 	}
 	if (d->set->ssl_required && !d->tls_on) {
-		pop3_fail(d, DLG_FAIL_SSL_REQUIRED, "");
+		dlg_refuse_login(d, DLG_FAIL_SSL_REQUIRED, "APOP", 4, ev);
 		return true;
 	}
 	if (len < APOP_DIGEST * 2 + 2 || arg[len - APOP_DIGEST * 2 - 1] != ' ') {
@@ -288,7 +287,9 @@ pop3_feed(struct dialog *d, const uint8_t *in, size_t len, size_t *used, struct 
 	*used = lf + 1;
 	ev->type = DLG_REPLIED;
 	if (run(d, in, dlg_line_len(in, lf), ev)) {
-		d->bad_commands = 0; /* three in a row (D.4) */
+		/* Three in a row (D.4); a refused login is neither good nor bad. */
+		if (ev->refused == 0)
+			d->bad_commands = 0;
 		return;
 	}
 	dlg_put(d, "-ERR Unknown command.\r\n");

@@ -125,6 +125,11 @@ digest(struct outcome *o, const char **answers)
 				return;
 			break;
 		case DLG_REPLIED:
+			if (ev.refused == DLG_FAIL_MECH || ev.refused == DLG_FAIL_PLAINTEXT ||
+			    ev.refused == DLG_FAIL_SSL_REQUIRED) {
+				snprintf(what, sizeof(what), "REFUSED%s%s", ev.mech[0] != '\0' ? " " : "", ev.mech);
+				note(o, what, &ev, false);
+			}
 			break;
 		case DLG_STARTTLS:
 			note(o, "STARTTLS", &ev, false);

@@ -28,34 +28,34 @@ static const struct row rows[] = {
     {"pass_without_user", T_TLS, "PASS x\r\n", 0, "", "-ERR No username given.\r\n", ""},
     {"user_is_forgotten_after_pass", T_TLS, "USER a\r\nPASS x\r\nPASS y\r\n", 0, "f",
 	"+OK\r\n" NOAUTH "-ERR No username given.\r\n", "START PLAIN ~a~x|"},
-    {"user_in_the_clear", T_OFFERED, "USER a\r\n", 0, "", NOPLAIN, ""},
+    {"user_in_the_clear", T_OFFERED, "USER a\r\n", 0, "", NOPLAIN, "REFUSED|"},
     {"user_in_the_clear_allowed", T_CLEAR, "USER a\r\nPASS b\r\n", 0, "f", "+OK\r\n" NOAUTH,
 	"START PLAIN ~a~b|"},
     {"auth_blanks", T_TLS, "AUTH PLAIN \r\n*\r\nAUTH PLAIN  AGEAYg== \r\nAUTH \r\n", 0, "cf",
 	"+ \r\n-ERR Authentication aborted by client.\r\n" NOAUTH
 	"+OK\r\nPLAIN\r\nLOGIN\r\nSCRAM-SHA-256\r\n.\r\n", "START PLAIN none|CANCEL|START PLAIN ~a~b|"},
     {"auth_plain_in_the_clear", T_OFFERED, "AUTH PLAIN AGEAYg==\r\nUSER a\r\nPASS b\r\n", 0, "",
-	"-ERR [AUTH] Plaintext authentication disabled.\r\n" NOPLAIN NOPLAIN, ""},
+	"-ERR [AUTH] Plaintext authentication disabled.\r\n" NOPLAIN NOPLAIN, "REFUSED PLAIN|REFUSED|REFUSED|"},
     {"without_plain", T_TLS | T_NO_PLAIN, "CAPA\r\nUSER a\r\n", 0, "",
-	CAPA "SASL SCRAM-SHA-256\r\n.\r\n-ERR [AUTH] Unsupported authentication mechanism.\r\n", ""},
+	CAPA "SASL SCRAM-SHA-256\r\n.\r\n-ERR [AUTH] Unsupported authentication mechanism.\r\n", "REFUSED|"},
     {"tab_in_sasl", T_TLS, "AUTH PLAIN AGEA\tYg==\r\nAUTH PLAIN\tx\r\n", 0, "",
 	"-ERR [AUTH] Invalid base64 data in initial response\r\n"
-	"-ERR [AUTH] Unsupported authentication mechanism.\r\n", ""},
+	"-ERR [AUTH] Unsupported authentication mechanism.\r\n", "REFUSED PLAIN	x|"},
     {"auth_list", T_TLS, "AUTH\r\n", 0, "", "+OK\r\nPLAIN\r\nLOGIN\r\nSCRAM-SHA-256\r\n.\r\n", ""},
     {"auth_initial_response", T_TLS, "AUTH PLAIN AGEAYg==\r\n", 0, "f", NOAUTH, "START PLAIN ~a~b|"},
     {"auth_empty_initial_response", T_TLS, "AUTH PLAIN =\r\n", 0, "f", NOAUTH, "START PLAIN |"},
     {"auth_steps", T_TLS, "AUTH LOGIN\r\nYQ==\r\nYg==\r\nQUIT\r\n", 0, "ccf",
 	"+ \r\n+ \r\n" NOAUTH "+OK Logging out\r\n",
-	"START LOGIN none|CONT a|CONT b|CLOSE Logged out|"},
+	"START LOGIN none|CONT a|CONT b|CLOSE Aborted login by logging out|"},
     {"auth_cancel", T_TLS, "AUTH PLAIN\r\n*\r\nCAPA x\r\n", 0, "c",
 	"+ \r\n-ERR Authentication aborted by client.\r\n"
 	CAPA "USER\r\nSASL PLAIN LOGIN SCRAM-SHA-256\r\n.\r\n", "START PLAIN none|CANCEL|"},
-    {"auth_unknown", T_TLS, "AUTH NTLM\r\n", 0, "", "-ERR [AUTH] Unsupported authentication mechanism.\r\n", ""},
-    {"auth_private", T_TLS, "AUTH APOP\r\n", 0, "", "-ERR [AUTH] Unsupported authentication mechanism.\r\n", ""},
+    {"auth_unknown", T_TLS, "AUTH NTLM\r\n", 0, "", "-ERR [AUTH] Unsupported authentication mechanism.\r\n", "REFUSED NTLM|"},
+    {"auth_private", T_TLS, "AUTH APOP\r\n", 0, "", "-ERR [AUTH] Unsupported authentication mechanism.\r\n", "REFUSED APOP|"},
     {"auth_bad_base64", T_TLS, "AUTH PLAIN A=\r\n", 0, "",
 	"-ERR [AUTH] Invalid base64 data in initial response\r\n", ""},
     {"auth_ssl_required", T_SECURED | T_REQUIRED, "AUTH SCRAM-SHA-256\r\n", 0, "",
-	"-ERR [AUTH] Authentication not allowed until SSL/TLS is enabled.\r\n", ""},
+	"-ERR [AUTH] Authentication not allowed until SSL/TLS is enabled.\r\n", "REFUSED SCRAM-SHA-256|"},
     {"temporary_failure", T_TLS, "USER a\r\nPASS b\r\n", 0, "t",
 	"+OK\r\n-ERR [SYS/TEMP] Temporary authentication failure.\r\n", "START PLAIN ~a~b|"},
     {"stls", T_OFFERED, "STLS\r\n", 0, "", "+OK Begin TLS negotiation now.\r\n", "STARTTLS|"},
@@ -63,17 +63,20 @@ static const struct row rows[] = {
     {"apop", T_APOP, "APOP alice " DIGEST "\r\n", 0, "f", NOAUTH,
 	"START APOP <1.2.3@x>~alice~~\x11\x22\x33\x44\x55\x66\x77\x88\x99\xaa\xbb\xcc\xdd\xee\xff|"},
     {"apop_ssl_required", T_APOP | T_REQUIRED | T_SECURED, "APOP alice " DIGEST "\r\n", 0, "",
-	"-ERR [AUTH] Authentication not allowed until SSL/TLS is enabled.\r\n", ""},
+	"-ERR [AUTH] Authentication not allowed until SSL/TLS is enabled.\r\n", "REFUSED APOP|"},
     {"apop_blanks_and_nul", T_APOP, "APOP al ice " DIGEST "\r\nAPOP a " DIGEST " \r\nAPOP a\0b " DIGEST "\r\n", 131,
 	"", "-ERR Invalid parameters.\r\n-ERR Invalid parameters.\r\n" UNKNOWN, ""},
     {"apop_short_digest", T_APOP, "APOP a 0011\r\n", 0, "", "-ERR Invalid parameters.\r\n", ""},
     {"apop_bad_digest", T_APOP, "APOP a 0011223344556677889zaabbccddeeff\r\n", 0, "",
 	"-ERR Invalid characters in MD5 response.\r\n", ""},
     {"apop_off", T_TLS, "APOP a " DIGEST "\r\n", 0, "", "-ERR APOP not enabled.\r\n", ""},
-    {"quit", T_TLS, "QUIT\r\n", 0, "", "+OK Logging out\r\n", "CLOSE Logged out|"},
+    {"quit", T_TLS, "QUIT\r\n", 0, "", "+OK Logging out\r\n", "CLOSE Aborted login by logging out|"},
     {"three_bad_in_a_row", T_TLS, "X\r\nY\r\nAUTH NTLM\r\nNOOP\r\nX\r\nTOOLONGNAME\r\n", 0, "",
-	UNKNOWN UNKNOWN "-ERR [AUTH] Unsupported authentication mechanism.\r\n" UNKNOWN UNKNOWN UNKNOWN
-	"-ERR Too many invalid bad commands.\r\n", "CLOSE Too many invalid commands|"},
+	UNKNOWN UNKNOWN "-ERR [AUTH] Unsupported authentication mechanism.\r\n" UNKNOWN
+	"-ERR Too many invalid bad commands.\r\n", "REFUSED NTLM|CLOSE Too many invalid commands|"},
+    {"a_good_command_forgives", T_TLS, "X\r\nY\r\nUSER\r\nX\r\nY\r\nQUIT\r\n", 0, "",
+	UNKNOWN UNKNOWN "-ERR No username given.\r\n" UNKNOWN UNKNOWN "+OK Logging out\r\n",
+	"CLOSE Aborted login by logging out|"},
     {"nul_is_no_command", T_TLS, "CA\0PA\r\n", 7, "", UNKNOWN, ""},
     {"http", T_TLS, "GET / HTTP/1.1\r\nHost: x\r\n\r\n", 0, "",
 	UNKNOWN UNKNOWN UNKNOWN "-ERR Too many invalid bad commands.\r\n",
@@ -116,7 +119,7 @@ long_lines(void **state)
 		check_outcome(&r, &o, "step", steps[i]);
 	}
 	r = (struct row){"auth", T_TLS, in, 0, "",
-	    "-ERR [AUTH] Authentication data is too long.\r\n+OK Logging out\r\n", "CLOSE Logged out|"};
+	    "-ERR [AUTH] Authentication data is too long.\r\n+OK Logging out\r\n", "CLOSE Aborted login by logging out|"};
 	for (size_t i = 0; i < 3; i++) {
 		strcpy(in, "AUTH PLAIN ");
 		memset(in + 11, 'A', 20000);

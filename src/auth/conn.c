@@ -44,18 +44,18 @@ conn_say_bye(struct conn *c, enum dlg_bye why)
 /* ---- AUTH_READY ----------------------------------------------------------- */
 
 /* <SPID.CUID.TIME.RANDOM@HOST>: the auth server checks all but RANDOM and HOST,
- * and CUID is the connection's, so it is good for this one only (A.8). */
+ * and CUID is the connection's, so it is good for this one only (A.8).  RANDOM is
+ * hex: mpop does not see a challenge in Dovecot's base64. */
 static void
 make_apop(struct conn *c, const struct server *s)
 {
-	uint8_t raw[16];
-	char random[32];
+	uint64_t raw[2];
 
 	while (getrandom(raw, sizeof(raw), 0) != (ssize_t)sizeof(raw))
 		;
-	base64_encode(random, sizeof(random), raw, sizeof(raw));
-	snprintf(c->apop, sizeof(c->apop), "<%x.%x.%llx.%s@%.80s>", s->spid, s->cuid,
-	    (unsigned long long)time(NULL), random, conns_settings()->hostname);
+	snprintf(c->apop, sizeof(c->apop), "<%x.%x.%llx.%016llx%016llx@%.80s>", s->spid, s->cuid,
+	    (unsigned long long)time(NULL), (unsigned long long)raw[0], (unsigned long long)raw[1],
+	    conns_settings()->hostname);
 	c->apop_serial = s->serial;
 }
 

@@ -129,7 +129,15 @@ $(B)/unit/$(1): tests/unit/$(1).c $(call unit_tag,tests/unit/$(1).c,SRC) $(B)/ob
 	  -o $$@ tests/unit/$(1).c $(call unit_tag,tests/unit/$(1).c,SRC) $(B)/obj/build_id.o -lcmocka $(call unit_tag,tests/unit/$(1).c,LIBS)
 endef
 $(foreach t,$(UNIT_SRC),$(eval $(call unit,$(basename $(notdir $(t))))))
-unit: $(UNIT)
+
+# The worker that obeys its client (tests/lib/puppet.c), for tests of our channels.
+PUPPET := $(B)/puppet/gatehouse-login
+$(PUPPET): $(call obj_of,gatehouse-login) $(B)/obj/build_id.o tests/lib/puppet.c
+	@mkdir -p $(@D)
+	$(if $(Q),@echo "  TEST  puppet")
+	$(Q)$(CC) $(BASE) -MF $(B)/puppet/puppet.d -Wno-missing-prototypes $(CPPFLAGS) $(CFLAGS) $(LINK_static) $(LDBASE) \
+	  -Wl,--wrap=single_serve $(LDFLAGS) -o $@ $(filter %.o %.c,$^) $(gatehouse-login_LIBS)
+unit: $(UNIT) $(PUPPET)
 
 # ---- Fuzz targets -------------------------------------------------------------
 # tests/fuzz/fuzz_X.c, same tags; corpus in tests/fuzz/corpus/X.

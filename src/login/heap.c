@@ -39,7 +39,7 @@ hook_realloc(void *p, size_t size, const char *file, int line)
 }
 
 bool
-heap_init(size_t bytes)
+heap_init(size_t bytes, bool wipe)
 {
 	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
 	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -47,7 +47,7 @@ heap_init(size_t bytes)
 	if (p == MAP_FAILED)
 		return false;
 	madvise(p, bytes, MADV_DONTDUMP);
-	arena_make(&heap, p, bytes, false);
+	arena_make(&heap, p, bytes, wipe);
 	if (CRYPTO_set_mem_functions(hook_malloc, hook_realloc, hook_free) != 1) {
 		errno = EBUSY; /* libcrypto has allocated already: our bug */
 		return false;
@@ -77,5 +77,6 @@ heap_used(void)
 void
 heap_wipe_free(void)
 {
-	arena_wipe(&heap);
+	if (!heap.wipe)
+		arena_wipe(&heap);
 }

@@ -10,8 +10,10 @@
 #include <stddef.h>
 
 /* Map it and hand it to CRYPTO_set_mem_functions.  Before anything else of
- * libcrypto; false: errno says why. */
-bool heap_init(size_t bytes);
+ * libcrypto; false: errno says why.  wipe: each block when it is freed, for a
+ * process that outlives its connections: OpenSSL leaves traffic secrets in the
+ * blocks of a session that it frees. */
+bool heap_init(size_t bytes, bool wipe);
 
 /* In a forked child, before its first allocation: the template's blocks stay
  * untouched, new ones come from a contiguous fresh range of which the first
@@ -22,7 +24,8 @@ void heap_fork(size_t populate);
 /* Bytes handed out at the high-water mark, for sizing and the log. */
 size_t heap_used(void);
 
-/* Wipe everything that is free: what a dialog left behind in freed blocks. */
+/* Wipe everything that is free: what a dialog left behind in freed blocks.
+ * Nothing to do where each was wiped as it was freed. */
 void heap_wipe_free(void);
 
 #endif

@@ -117,7 +117,7 @@ main(int argc, char **argv)
 		fatal(EX_OSERR, "cannot map the filters");
 	read_settings(&worker);
 	plan = (const struct late_plan *)((const char *)&worker.set + mode->plan);
-	if (!heap_init(pool ? pool_heap() : worker.set.arena_bytes))
+	if (!heap_init(pool ? pool_heap() : worker.set.arena_bytes, pool))
 		fatal(EX_OSERR, "cannot map OpenSSL's arena");
 	if (late_enter(plan, &rep) == -1)
 		fatalx(EX_OSERR, "%s", late_reason());

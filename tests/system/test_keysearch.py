@@ -1,39 +1,11 @@
 """The private key is in no process that an attacker could reach."""
 
 import os
-import re
 
 import harness
 from harness import SystemTest, eventually, needs_root
+from memory import search
 from procs import Process
-
-
-def search(p, needles):
-    """Which of the byte strings (either byte order) lie in the process's memory."""
-    wanted = {name + order: b[::step] for name, b in needles.items()
-              for order, step in ((" big-endian", 1), (" little-endian", -1))}
-    found, searched = set(), 0
-    longest = max(len(b) for b in wanted.values())
-    with open(f"/proc/{p.pid}/maps") as maps, open(f"/proc/{p.pid}/mem", "rb", 0) as mem:
-        for line in maps:
-            m = re.match(r"([0-9a-f]+)-([0-9a-f]+) (r...)", line)
-            if not m or "[v" in line:
-                continue
-            at, end, tail = int(m[1], 16), int(m[2], 16), b""
-            while at < end:
-                try:
-                    mem.seek(at)
-                    block = mem.read(min(end - at, 1 << 22))
-                except OSError:
-                    break           # memfd_secret, guard pages: nobody can read them
-                if not block:
-                    break
-                searched += len(block)
-                hay = tail + block
-                found |= {n for n, b in wanted.items() if b in hay}
-                tail = hay[-longest:]
-                at += len(block)
-    return found, searched
 
 
 @needs_root("to read the memory of other processes")

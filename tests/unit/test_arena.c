@@ -167,7 +167,7 @@ main(void)
 	    cmocka_unit_test(double_free_ends_the_process),
 	};
 
-	if (!heap_init(SIZE))
+	if (!heap_init(SIZE, false))
 		return 1;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -121,12 +121,20 @@ $(B)/obj/build_id.o: $(B)/build_id.c
 UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))
 UNIT     := $(patsubst tests/unit/%.c,$(B)/unit/%,$(UNIT_SRC))
 unit_tag = $(shell sed -n 's,^/\* $(2): \(.*\) \*/$$,\1,p' $(1))
+# What it links is made once for all: the programs' objects, and for the sanitizers
+# of the fuzz targets a second set.
+obj_path = $(patsubst src/%.c,$(B)/$(2)/%.o,$(patsubst tests/lib/%.c,$(B)/$(2)/lib/%.o,$(1)))
+$(B)/obj/lib/%.o: tests/lib/%.c $(B)/paths
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(BASE) -Wno-missing-prototypes -Itests/lib $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+$(B)/obj/unit/%.o: tests/unit/%.c $(B)/paths
+	@mkdir -p $(@D)
+	$(if $(Q),@echo "  TEST  $*")
+	$(Q)$(CC) $(BASE) -Wno-missing-prototypes -Itests/lib $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 define unit
-$(B)/unit/$(1): tests/unit/$(1).c $(call unit_tag,tests/unit/$(1).c,SRC) $(B)/obj/build_id.o
+$(B)/unit/$(1): $(B)/obj/unit/$(1).o $(call obj_path,$(call unit_tag,tests/unit/$(1).c,SRC),obj) $(B)/obj/build_id.o
 	@mkdir -p $$(@D)
-	$$(if $$(Q),@echo "  TEST  $(1)")
-	$$(Q)$$(CC) $$(BASE) -MF $$@.d -Wno-missing-prototypes -Itests/lib $$(CPPFLAGS) $$(CFLAGS) -pie $$(SANL) \
-	  -o $$@ tests/unit/$(1).c $(call unit_tag,tests/unit/$(1).c,SRC) $(B)/obj/build_id.o -lcmocka $(call unit_tag,tests/unit/$(1).c,LIBS)
+	$$(Q)$$(CC) $$(CFLAGS) -pie $$(SANL) -o $$@ $$(filter %.o,$$^) -lcmocka $(call unit_tag,tests/unit/$(1).c,LIBS)
 endef
 $(foreach t,$(UNIT_SRC),$(eval $(call unit,$(basename $(notdir $(t))))))
 
@@ -144,11 +152,22 @@ unit: $(UNIT) $(PUPPET)
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_CC  ?= clang
 TIME     ?= 60
+FUZZ_FLAGS := -std=gnu17 -g -O1 -D_GNU_SOURCE -Isrc -Itests/lib -Wno-macro-redefined -MMD -MP -DPOLICY_DIR='"/p"' \
+	-DLIBEXEC_DIR='"/l"' -DSYSCONF_DIR='"/s"' -DVERSION='"0"' -fsanitize=fuzzer-no-link,address,undefined
+$(B)/fuzzobj/%.o: src/%.c
+	@mkdir -p $(@D)
+	$(Q)$(FUZZ_CC) $(FUZZ_FLAGS) -c -o $@ $<
+$(B)/fuzzobj/lib/%.o: tests/lib/%.c
+	@mkdir -p $(@D)
+	$(Q)$(FUZZ_CC) $(FUZZ_FLAGS) -c -o $@ $<
+$(B)/fuzzobj/fuzz/%.o: tests/fuzz/%.c
+	@mkdir -p $(@D)
+	$(Q)$(FUZZ_CC) $(FUZZ_FLAGS) -c -o $@ $<
 define fuzz
-$(B)/fuzz/$(1): tests/fuzz/$(1).c $(call unit_tag,tests/fuzz/$(1).c,SRC)
+$(B)/fuzz/$(1): $(B)/fuzzobj/fuzz/$(1).o $(call obj_path,$(call unit_tag,tests/fuzz/$(1).c,SRC),fuzzobj)
 	@mkdir -p $$(@D)
-	$$(Q)$(FUZZ_CC) -std=gnu17 -g -O1 -D_GNU_SOURCE -Isrc -Wno-macro-redefined -DPOLICY_DIR='"/p"' -DLIBEXEC_DIR='"/l"' -DSYSCONF_DIR='"/s"' -DVERSION='"0"' -fsanitize=fuzzer,address,undefined \
-	  -o $$@ $$(filter %.c,$$^) $(call unit_tag,tests/fuzz/$(1).c,LIBS)
+	$$(if $$(Q),@echo "  FUZZ  $(1)")
+	$$(Q)$(FUZZ_CC) -g -fsanitize=fuzzer,address,undefined -o $$@ $$(filter %.o,$$^) $(call unit_tag,tests/fuzz/$(1).c,LIBS)
 endef
 $(foreach t,$(FUZZ_SRC),$(eval $(call fuzz,$(basename $(notdir $(t))))))
 fuzz-build: $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(FUZZ_SRC))

@@ -250,6 +250,7 @@ same_decision(const struct job *j, int nr, struct policy_points *pt)
 	policy_points_init(pt);
 	policy_points_of(pt, j->from, j->arch, nr);
 	policy_points_of(pt, j->to, j->arch, nr);
+	policy_points_ready(pt);
 	policy_points_first(pt, &sd);
 	do {
 		if (policy_decide(j->from, j->arch, &sd) != policy_decide(j->to, j->arch, &sd))

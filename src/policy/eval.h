@@ -32,21 +32,31 @@ uint32_t policy_decide(const struct policy *p, enum policy_arch arch,
 /* "allow", "kill-process", "errno EPERM" */
 void policy_ret_text(uint32_t ret, char *dst, size_t cap);
 
-/* Sets of values to try for each argument: every boundary of every comparison. */
-#define POLICY_POINTS_MAX 1024
+/* Sets of values to try for each argument: one for every cell into which the
+ * comparisons of texts and programs cut its values. */
+#define POLICY_POINTS_MAX 4096
+#define POLICY_WORD_MAX 256
+#define POLICY_MASKS_MAX 8
+struct policy_word { /* half an argument */
+	uint32_t start[POLICY_WORD_MAX];
+	uint32_t mask[POLICY_MASKS_MAX], value[POLICY_WORD_MAX];
+	unsigned int nstarts, nmasks, nvalues;
+};
 struct policy_points {
+	struct policy_word word[2 * POLICY_ARGS]; /* lower, upper half of each */
 	uint64_t v[POLICY_ARGS][POLICY_POINTS_MAX];
-	unsigned int n[POLICY_ARGS];
-	bool full; /* something did not fit */
+	unsigned int n[POLICY_ARGS]; /* 0: nobody looks at this argument */
+	bool full; /* too much, or nothing that can be followed: they do not stand for all */
 };
 void policy_points_init(struct policy_points *pt);
-void policy_points_add(struct policy_points *pt, unsigned int arg, uint64_t v);
-/* Boundaries of what p compares for call nr. */
+/* What p compares for call nr. */
 void policy_points_of(struct policy_points *pt, const struct policy *p, enum policy_arch arch,
     int nr);
-/* Boundaries of what a program compares for call nr. */
+/* What a program compares for call nr. */
 void policy_points_of_bpf(struct policy_points *pt, const struct policy_bpf *b, uint32_t audit_arch,
     int nr);
+/* After all of these: v and n are filled. */
+void policy_points_ready(struct policy_points *pt);
 /* Steps sd->args through all combinations; false when all were seen.  pos starts zeroed. */
 bool policy_points_next(const struct policy_points *pt, unsigned int pos[POLICY_ARGS],
     struct seccomp_data *sd);

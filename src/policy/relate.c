@@ -67,6 +67,7 @@ first_laxer(const struct policy *a, const struct policy *b, struct policy_points
 			policy_points_init(pt);
 			policy_points_of(pt, a, arch, sd->nr);
 			policy_points_of(pt, b, arch, sd->nr);
+			policy_points_ready(pt);
 			*undecided = *undecided || pt->full;
 			policy_points_first(pt, sd);
 			do {

@@ -204,6 +204,7 @@ diff_call(struct change *c, const struct policy_rule *r, int nr)
 	policy_points_init(&c->pt);
 	policy_points_of(&c->pt, c->old, c->args->arch, nr);
 	policy_points_of(&c->pt, c->new, c->args->arch, nr);
+	policy_points_ready(&c->pt);
 	c->undecided = c->undecided || c->pt.full;
 	policy_points_first(&c->pt, &sd);
 	do {

@@ -71,6 +71,19 @@ class SystemTest(unittest.TestCase):
             out += "--- dovecot:\n" + "\n".join(cls.dovecot.log_text().splitlines()[-25:]) + "\n"
         return out
 
+    def on_lacking_kernel(self, *rules, **options):
+        """A gatehouse, not started, that sees a kernel without some things (lacking.py)."""
+        gh = self.make_gatehouse(**options)
+        self.addCleanup(gh.close)
+        script = os.path.join(gh.dir, "lacking")
+        with open(script, "w") as f:
+            f.write("#!/bin/sh\nexec /usr/bin/python3 -B "
+                    f"{TREE}/tests/lib/lacking.py {' '.join(map(repr, rules))} "
+                    f"-- {gh.program} \"$@\"\n")
+        os.chmod(script, 0o755)
+        gh.program = script
+        return gh
+
     # ---- clients: closed with the test -----------------------------------------
 
     def keep(self, client):

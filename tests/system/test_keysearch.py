@@ -54,6 +54,27 @@ class KeySearch(SystemTest):
         self.assertLessEqual({"prime1", "prime2", "privateExponent"}, set(needles))
         self.search_all(gh, needles)
 
+    def test_control_without_secret_memory(self):
+        """Where memfd_secret is refused the same search finds the key in the signer, and
+        in no other process; where it is not, the secret memory cannot be read."""
+        gh = self.on_lacking_kernel("memfd_secret=ENOSYS")
+        gh.start()
+        needles = gh.cert.secret_bytes()
+        with harness.Imap(gh.server("imaps"), tls=True) as c:
+            self.assertTrue(c.login().startswith("OK"))
+            for p in [gh.process] + gh.process.descendants():
+                found, _ = search(p, needles)
+                self.assertEqual(bool(found), p.comm() == "gatehouse-keys", p)
+        if not self.secret_memory(self.gh):
+            self.skipTest("this kernel has no memfd_secret")
+        signer = self.gh.helper("keys")
+        secret = [m for m in signer.maps() if "secretmem" in m]
+        self.assertTrue(secret)
+        with open(f"/proc/{signer.pid}/mem", "rb", 0) as mem:
+            mem.seek(int(secret[0].split("-")[0], 16))
+            with self.assertRaises(OSError):
+                mem.read(4096)
+
     def test_password_of_a_finished_login_is_gone(self):
         """A worker wipes what the dialog used before it becomes the TLS proxy."""
         before = self.gh.workers()

@@ -8,7 +8,6 @@ import subprocess
 import harness
 from harness import StartError, SystemTest, needs_root
 
-LACKING = os.path.join(harness.TREE, "tests/lib/lacking.py")
 EX_CONFIG = 78
 NEWNS, NEWCGROUP, NEWUTS, NEWIPC = 0x20000, 0x02000000, 0x04000000, 0x08000000
 NEWUSER, NEWPID, NEWNET = 0x10000000, 0x20000000, 0x40000000
@@ -22,17 +21,6 @@ def landlock(error):
 class Lacking(SystemTest):
     started = False
 
-    def gatehouse(self, *rules, settings=""):
-        gh = self.make_gatehouse(settings=settings)
-        self.addCleanup(gh.close)
-        script = os.path.join(gh.dir, "lacking")
-        with open(script, "w") as f:
-            f.write("#!/bin/sh\nexec /usr/bin/python3 -B "
-                    f"{LACKING} {' '.join(map(repr, rules))} -- {gh.program} \"$@\"\n")
-        os.chmod(script, 0o755)
-        gh.program = script
-        return gh
-
     def check(self, gh):
         r = subprocess.run([gh.program, "check", "-c", gh.conf], capture_output=True, text=True,
                            timeout=60, stdin=subprocess.DEVNULL)
@@ -40,7 +28,7 @@ class Lacking(SystemTest):
 
     def refuses(self, rules, *says, settings=""):
         """Both check and the start, with 78 and the same words."""
-        gh = self.gatehouse(*rules, settings=settings)
+        gh = self.on_lacking_kernel(*rules, settings=settings)
         status, text = self.check(gh)
         with self.assertRaises(StartError) as e:
             gh.start()
@@ -52,7 +40,7 @@ class Lacking(SystemTest):
 
     def starts(self, rules, *says, settings="", everywhere=True):
         """With these words in check's output and in the log of each helper."""
-        gh = self.gatehouse(*rules, settings=settings)
+        gh = self.on_lacking_kernel(*rules, settings=settings)
         status, text = self.check(gh)
         self.assertEqual(status, 0, text)
         gh.start()
@@ -83,10 +71,10 @@ class Lacking(SystemTest):
         newest that this kernel and we both know."""
         for abi in (1, 2, 3, 4, 5, 6, 7):
             with self.subTest(abi):
-                status, text = self.check(self.gatehouse(f"landlock-abi={abi}"))
+                status, text = self.check(self.on_lacking_kernel(f"landlock-abi={abi}"))
                 self.assertEqual(status, 0, text)
                 self.assertIn(f"landlock enforced (ABI {abi})", text)
-        status, text = self.check(self.gatehouse("landlock-abi=99"))
+        status, text = self.check(self.on_lacking_kernel("landlock-abi=99"))
         self.assertEqual(status, 0, text)
         self.assertRegex(text, r"landlock enforced \(ABI ([7-9]|10)\)")
 

@@ -9,6 +9,8 @@
 
 #include "confine/layers.h"
 #include "supervisor/helper.h"
+#include "supervisor/reported.h"
+#include "supervisor/rundir.h"
 
 #define START_MS 30000     /* from exec to hello and good keys */
 #define STOP_MS 2000       /* from STOP to SIGKILL */
@@ -171,6 +173,7 @@ on_hello(struct generation *g, struct helper *h, struct msgin *m)
 		return false;
 	layer_report_merge(&h->layers, &late);
 	log_layers(h);
+	reported_helper(g, h);
 	hello_put(&out, R_SUPERVISOR, NULL, 0);
 	h->state = HELPER_UP;
 	if (!helper_tell(h, &out))
@@ -230,7 +233,6 @@ on_worker_layers(struct generation *g, struct helper *h, struct msgin *m)
 	const uint8_t *p;
 	size_t len;
 
-	(void)g;
 	rd_str(&m->r, what, sizeof(what));
 	p = rd_block(&m->r, 96, &len);
 	if (!msg_end(m) || layer_report_unpack(&late, p, len) == -1)
@@ -239,6 +241,7 @@ on_worker_layers(struct generation *g, struct helper *h, struct msgin *m)
 	layer_report_merge(&rep, &late);
 	layer_report_text(&rep, text, sizeof(text));
 	logger_line('I', "gatehouse-login %s: %s", what, text);
+	reported_kind(g, what, &rep);
 	return true;
 }
 
@@ -335,6 +338,7 @@ generation_reaped(struct generation *g, pid_t pid, int status, uint64_t now)
 			read_control(g, h);
 		if (g->state != GEN_ENDING && g->state != GEN_FAILED)
 			describe_end(h, status);
+		reported_end(g, h);
 		helper_close(h);
 		h->failures = now - h->started_at > STEADY_MS ? 0 : h->failures + 1;
 		for (unsigned int k = 1; k < h->failures && wait_ms < BACKOFF_MAX_MS; k++)
@@ -465,6 +469,7 @@ generation_free(struct generation *g)
 {
 	for (int i = 0; i < GEN_HELPERS; i++)
 		helper_close(&g->helpers[i]);
+	rundir_forget(g->number);
 	plan_free(g->plan);
 	free(g);
 }

@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include "confine/layers.h"
+#include "confine/record.h"
 #include "ipc/msg.h"
 #include "supervisor/listen.h"
 #include "supervisor/logger.h"
@@ -53,6 +54,7 @@ struct generation {
 	struct helper helpers[GEN_HELPERS]; /* signer, auth client, launcher */
 	unsigned int keys_good;
 	uint64_t deadline;                /* of STARTING and ENDING */
+	struct record record;             /* what was reported, as it stands in base_dir */
 	const struct listeners *listeners;/* borrowed: the supervisor's */
 };
 

@@ -1,5 +1,6 @@
 #include "supervisor/rundir.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -13,11 +14,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "confine/record.h"
 #include "supervisor/logger.h"
 
 #define ORPHAN_WAIT_MS 5000
 
-static char pid_path[PATH_MAX], list_path[PATH_MAX];
+static char base[PATH_MAX - 64], pid_path[PATH_MAX], list_path[PATH_MAX];
 static int lock_fd = -1;
 
 int
@@ -26,8 +28,9 @@ rundir_lock(const char *base_dir, struct diag *d)
 	char text[32] = "";
 	ssize_t n;
 
-	snprintf(pid_path, sizeof(pid_path), "%s/gatehouse.pid", base_dir);
-	snprintf(list_path, sizeof(list_path), "%s/helpers", base_dir);
+	snprintf(base, sizeof(base), "%s", base_dir);
+	snprintf(pid_path, sizeof(pid_path), "%s/gatehouse.pid", base);
+	snprintf(list_path, sizeof(list_path), "%s/helpers", base);
 	if (mkdir(base_dir, 0755) == -1 && errno != EEXIST) {
 		diag_set(d, NULL, 0, 0, "cannot make base_dir %s: %s", base_dir, strerror(errno));
 		return -1;
@@ -55,30 +58,6 @@ rundir_lock(const char *base_dir, struct diag *d)
 	return 0;
 }
 
-/* Field 22 of /proc/PID/stat; 0 if there is no such process. */
-static unsigned long long
-start_time(pid_t pid)
-{
-	char path[64], buf[1024], *p;
-	unsigned long long t = 0;
-	FILE *f;
-	size_t n;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	f = fopen(path, "re");
-	if (f == NULL)
-		return 0;
-	n = fread(buf, 1, sizeof(buf) - 1, f);
-	fclose(f);
-	buf[n] = '\0';
-	p = strrchr(buf, ')'); /* the name may hold anything */
-	for (int field = 2; p != NULL && field < 22; field++)
-		p = strchr(p + 1, ' ');
-	if (p != NULL)
-		t = strtoull(p + 1, NULL, 10);
-	return t;
-}
-
 static bool
 end_one(pid_t pid, unsigned long long started)
 {
@@ -89,10 +68,49 @@ end_one(pid_t pid, unsigned long long started)
 	if (fd == -1)
 		return false;
 	/* The pidfd pins the process: if the start time fits now, it is the one. */
-	if (start_time(pid) == started && syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0) == 0)
+	if (record_start_time(pid) == started && syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0) == 0)
 		ended = poll(&p, 1, ORPHAN_WAIT_MS) == 1;
 	close(fd);
 	return ended;
+}
+
+static void
+record_path(unsigned int generation, char *dst, size_t cap)
+{
+	snprintf(dst, cap, "%s/layers.%u", base, generation);
+}
+
+void
+rundir_record(const struct record *r)
+{
+	char path[PATH_MAX];
+
+	record_path(r->generation, path, sizeof(path));
+	if (record_write(path, r) == -1)
+		logger_line('W', "cannot write %s: %s", path, strerror(errno));
+}
+
+void
+rundir_forget(unsigned int generation)
+{
+	char path[PATH_MAX];
+
+	record_path(generation, path, sizeof(path));
+	unlink(path);
+}
+
+/* Those of a supervisor that died. */
+static void
+forget_all(void)
+{
+	DIR *d = opendir(base);
+	struct dirent *e;
+
+	while (d != NULL && (e = readdir(d)) != NULL)
+		if (strncmp(e->d_name, "layers.", 7) == 0)
+			unlinkat(dirfd(d), e->d_name, 0);
+	if (d != NULL)
+		closedir(d);
 }
 
 int
@@ -102,6 +120,7 @@ rundir_end_orphans(void)
 	unsigned long long started;
 	int pid, ended = 0;
 
+	forget_all();
 	if (f == NULL)
 		return 0;
 	while (fscanf(f, "%d %llu\n", &pid, &started) == 2)
@@ -125,7 +144,7 @@ rundir_list(const pid_t *pids, unsigned int n)
 		return;
 	}
 	for (unsigned int i = 0; i < n; i++)
-		fprintf(f, "%d %llu\n", (int)pids[i], start_time(pids[i]));
+		fprintf(f, "%d %llu\n", (int)pids[i], record_start_time(pids[i]));
 	fclose(f);
 	rename(tmp, list_path);
 }
@@ -135,6 +154,7 @@ rundir_unlock(void)
 {
 	if (lock_fd == -1)
 		return;
+	forget_all();
 	unlink(list_path);
 	unlink(pid_path);
 	close(lock_fd);

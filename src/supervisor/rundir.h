@@ -1,7 +1,7 @@
 /*
- * base_dir: the lock that keeps a second supervisor away, and the list of helpers
+ * base_dir: the lock that keeps a second supervisor away, the list of helpers
  * that outlive a supervisor which died (design 5), so that the next one can end
- * them before it takes over their ports.
+ * them before it takes over their ports, and the record of their layers.
  */
 #ifndef SUPERVISOR_RUNDIR_H
 #define SUPERVISOR_RUNDIR_H
@@ -21,6 +21,12 @@ int rundir_end_orphans(void);
 
 /* The helpers that run now, for a successor. */
 void rundir_list(const pid_t *pids, unsigned int n);
+
+/* What the processes of a generation have reported (base_dir/layers.N), for
+ * `gatehouse policy verify`; and its end. */
+struct record;
+void rundir_record(const struct record *r);
+void rundir_forget(unsigned int generation);
 
 /* A clean end: remove the files. */
 void rundir_unlock(void);

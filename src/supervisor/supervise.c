@@ -16,6 +16,7 @@
 #include "common/str.h"
 #include "confine/confine.h"
 #include "supervisor/generation.h"
+#include "supervisor/reported.h"
 #include "supervisor/rundir.h"
 
 #define GENERATIONS_MAX 64
@@ -397,6 +398,7 @@ confine_supervisor(const struct plan *p)
 	}
 	layer_report_text(&rep, text, sizeof(text));
 	logger_line('I', "gatehouse (pid %d): %s", (int)getpid(), text);
+	reported_self(&rep);
 	return true;
 }
 

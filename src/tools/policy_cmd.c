@@ -10,6 +10,7 @@
 
 #include "policy/eval.h"
 #include "policy/internal.h"
+#include "supervisor/commands.h"
 #include "tools/policy_text.h"
 #include "tools/tools.h"
 
@@ -21,6 +22,7 @@ static const char usage[] =
     "       gatehouse policy eval [-j] [-a ARCH] [-d DIR] FILE CALL [ARG...]\n"
     "       gatehouse policy diff [-j] [-d DIR] OLD NEW\n"
     "       gatehouse policy export --bpf|--asm|--oci|--systemd [-a ARCH] [-d DIR] FILE\n"
+    "       gatehouse policy verify [-j] [-c CONFIG] [-d DIR] PID\n"
     "FILE is a path, or the name of a policy in DIR.  -j, --json: for machines.\n"
     "-a, --arch: x86_64 or aarch64.  See gatehouse.policy(5).\n";
 
@@ -276,6 +278,7 @@ static const struct command {
     {"eval", policy_cmd_eval, 2, 8},
     {"diff", policy_cmd_diff, 2, 2},
     {"export", cmd_export, 1, 1},
+    {"verify", policy_cmd_verify, 1, 1},
 };
 
 /* Options stand before the operands, so that -1 can be an argument of a call. */
@@ -283,18 +286,22 @@ static bool
 parse_options(struct policy_args *args, int argc, char **argv)
 {
 	static const struct option options[] = {{"json", no_argument, NULL, 'j'},
-	    {"dir", required_argument, NULL, 'd'}, {"arch", required_argument, NULL, 'a'},
+	    {"dir", required_argument, NULL, 'd'}, {"config", required_argument, NULL, 'c'}, {"arch", required_argument, NULL, 'a'},
 	    {"bpf", no_argument, NULL, 'B'}, {"asm", no_argument, NULL, 'A'},
 	    {"oci", no_argument, NULL, 'O'}, {"systemd", no_argument, NULL, 'S'},
 	    {NULL, 0, NULL, 0}};
 	int c;
 
 	optind = 0;
-	while ((c = getopt_long(argc, argv, "+jd:a:", options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "+jc:d:a:", options, NULL)) != -1) {
 		if (c == 'j')
 			args->json = true;
-		else if (c == 'd')
+		else if (c == 'c')
+			args->config = optarg;
+		else if (c == 'd') {
 			args->dir = optarg;
+			args->dir_given = true;
+		}
 		else if (c == 'a' && policy_arch_by_name(optarg, &args->arch))
 			continue;
 		else if (c == 'B')
@@ -316,7 +323,8 @@ parse_options(struct policy_args *args, int argc, char **argv)
 int
 policy_main(int argc, char **argv)
 {
-	struct policy_args args = {.dir = default_dir(), .arch = policy_native_arch()};
+	struct policy_args args = {.dir = default_dir(), .arch = policy_native_arch(),
+	    .config = DEFAULT_CONFIG};
 
 	for (size_t i = 0; argc > 1 && i < sizeof(commands) / sizeof(commands[0]); i++) {
 		if (strcmp(argv[1], commands[i].name) != 0)

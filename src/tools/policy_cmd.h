@@ -11,6 +11,8 @@
 
 struct policy_args {
 	const char *dir;  /* of names without a slash */
+	bool dir_given;   /* by -d */
+	const char *config; /* verify: the configuration of that gatehouse */
 	bool json;
 	enum policy_arch arch;
 	const char *format; /* export: bpf asm oci systemd */
@@ -26,5 +28,7 @@ void policy_complain(const struct diag *d);
 /* policy_query.c */
 int policy_cmd_eval(const struct policy_args *args);
 int policy_cmd_diff(const struct policy_args *args);
+/* policy_verify.c */
+int policy_cmd_verify(const struct policy_args *args);
 
 #endif

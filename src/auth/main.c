@@ -78,6 +78,8 @@ main(void)
 	if (filters_map(FD_FILTERS) == -1)
 		fatal(EX_OSERR, "cannot map the filters");
 	load_settings();
+	if (fds_fill() == -1)
+		fatal(EX_OSERR, "cannot place descriptors");
 	/* Before Landlock: the descriptor only answers whether the directory lives. */
 	if (sockdir_open(".") == -1)
 		fatal(EX_OSERR, "cannot open the socket directory");

@@ -30,4 +30,8 @@ enum fixed_fd {
 	FD_FIRST_FREE = 16 /* descriptors that come later start here or above */
 };
 
+/* Copies of FD_LOG at every number below FD_FIRST_FREE that is free, so that
+ * what comes later has the numbers that policies give it.  -1 with errno. */
+int fds_fill(void);
+
 #endif

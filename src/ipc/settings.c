@@ -28,7 +28,7 @@ struct field {
 #define STR(s, f) {F_STR, offsetof(struct s, f), sizeof(((struct s *)0)->f)}
 #define PLAN(s, f) \
 	U8(s, f.landlock), U8(s, f.landlock_min_abi), U8(s, f.landlock_unix_dir), U8(s, f.mdwe), \
-	    U8(s, f.seccomp)
+	    U8(s, f.seccomp), U32(s, f.nofile)
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
 static const struct field worker_fields[] = {

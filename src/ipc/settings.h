@@ -33,6 +33,7 @@ struct late_plan {
 	uint8_t landlock_unix_dir; /* ABI 9 and later: "/" may be connected to */
 	uint8_t mdwe;
 	uint8_t seccomp;
+	uint32_t nofile; /* of workers: their descriptors are fewer than the launcher's; 0: as it is */
 };
 
 enum ssl_mode {

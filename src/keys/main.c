@@ -62,7 +62,7 @@ main(void)
 		fatalx(EX_OSERR, "%s", late_reason());
 	if (!key_rehearse())
 		fatalx(EX_SOFTWARE, "rehearsal of reading keys and signing failed");
-	if (loop_init() == -1)
+	if (fds_fill() == -1 || loop_init() == -1)
 		fatal(EX_OSERR, "epoll");
 	channels_init(set.sign_limit);
 	peers_start(&rep);

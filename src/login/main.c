@@ -102,6 +102,22 @@ pool_heap(void)
 	return as.rlim_cur - beside < most ? (size_t)(as.rlim_cur - beside) & ~(size_t)4095 : most;
 }
 
+void
+worker_limit_fds(uint32_t n)
+{
+	struct rlimit l;
+
+	if (n == 0)
+		return;
+	if (getrlimit(RLIMIT_NOFILE, &l) == -1)
+		fatal(EX_OSERR, "getrlimit");
+	if (l.rlim_max > n)
+		l.rlim_max = n;
+	l.rlim_cur = l.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &l) == -1)
+		fatal(EX_OSERR, "setrlimit");
+}
+
 int
 main(int argc, char **argv)
 {
@@ -130,6 +146,7 @@ main(int argc, char **argv)
 		fatal(EX_OSERR, "setrlimit");
 	if (pool && !pool_prepare())
 		fatal(EX_OSERR, "cannot make an epoll instance");
+	worker_limit_fds(plan->nofile);
 	control_hello(&rep);
 	if (mode->filter_now && late_filter(plan, mode->filter) == -1)
 		fatal(EX_OSERR, "cannot install the %s filter", mode->name);

@@ -32,6 +32,8 @@ child_main(struct worker *w, const struct conn_info *info)
 
 	heap_fork(POPULATE);
 	setrlimit(RLIMIT_NPROC, &none); /* here, not in the template: its clone would fail */
+	if (w->set.exec_plan.nofile < w->set.template_plan.nofile)
+		worker_limit_fds(w->set.exec_plan.nofile); /* a site has narrowed login */
 	if (w->set.template_plan.seccomp != NEED_OFF && filters_install(FILTER_LOGIN) == -1)
 		fatal(EX_OSERR, "cannot install the login filter");
 	single_serve(w, info);

@@ -29,6 +29,9 @@ int pool_run(struct worker *w);     /* serves many */
 struct conn_info;
 void single_serve(struct worker *w, const struct conn_info *info) __attribute__((noreturn));
 
+/* RLIMIT_NOFILE, soft and hard; 0: as it is. */
+void worker_limit_fds(uint32_t n);
+
 /* Milliseconds of the monotonic clock (vDSO: no system call). */
 uint64_t now_ms(void);
 

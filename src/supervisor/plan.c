@@ -105,6 +105,9 @@ late_plan_from(const struct config *c, const struct policy *pol, struct late_pla
 	late->landlock_unix_dir = pol->root == PROOT_SOCKETS;
 	late->mdwe = (uint8_t)softened(c, LAYER_MDWE, pol->mdwe);
 	late->seccomp = (uint8_t)pol->seccomp;
+	for (unsigned int i = 0; i < pol->nlimits; i++)
+		if (strcmp(pol->limits[i].name, "nofile") == 0 && pol->limits[i].value <= UINT32_MAX)
+			late->nofile = (uint32_t)pol->limits[i].value;
 }
 
 static struct sock_fprog

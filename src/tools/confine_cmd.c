@@ -126,7 +126,7 @@ identity(const struct config *c, const struct policy *p, struct confine_req *req
 
 /* ---- the program ----------------------------------------------------------- */
 
-static bool
+bool
 find_program(const char *command, char *dst, size_t cap)
 {
 	const char *path = getenv("PATH"), *end;

@@ -104,10 +104,17 @@ held_take(struct held *h, pid_t pid, char *why, size_t cap)
 }
 
 void
-held_release(struct held *h)
+held_let_go(struct held *h)
 {
 	if (h->pid != 0)
 		ptrace(PTRACE_DETACH, h->pid, 0, 0);
+	h->pid = 0;
+}
+
+void
+held_release(struct held *h)
+{
+	held_let_go(h);
 	for (unsigned int i = 0; i < h->nfilters; i++)
 		policy_bpf_free(&h->filter[i]);
 	memset(h, 0, sizeof(*h));

@@ -30,6 +30,8 @@ enum held_result {
 /* Stop pid (one thread) and read its filters.  With HELD_YES and HELD_BLIND it
  * is stopped until held_release.  why: for people, of everything but HELD_YES. */
 enum held_result held_take(struct held *h, pid_t pid, char *why, size_t cap);
+/* Let it go on; the filters stay for held_release. */
+void held_let_go(struct held *h);
 /* Let it go on, free the filters. */
 void held_release(struct held *h);
 

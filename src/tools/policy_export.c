@@ -118,6 +118,7 @@ void
 policy_export_systemd(FILE *f, const struct policy *p)
 {
 	unsigned int pinned = 0;
+	char answered[400] = "";
 
 	fprintf(f, "# policy %s: %s\n[Service]\nNoNewPrivileges=yes\n", p->name, p->about);
 	systemd_caps(f, p);
@@ -132,15 +133,20 @@ policy_export_systemd(FILE *f, const struct policy *p)
 		bool again = false;
 
 		for (unsigned int k = 0; k < i; k++)
-			again = again || strcmp(p->rules[k].call, p->rules[i].call) == 0;
+			again = again || (strcmp(p->rules[k].call, p->rules[i].call) == 0 &&
+				(p->rules[k].action == PACT_ERRNO) == (p->rules[i].action == PACT_ERRNO));
 		pinned += p->rules[i].nconds > 0;
 		if (!again && p->rules[i].action == PACT_ERRNO)
-			fprintf(f, "%s:%d ", p->rules[i].call, p->rules[i].err);
+			snprintf(answered + strlen(answered), sizeof(answered) - strlen(answered),
+			    " %s", p->rules[i].call);
 		else if (!again)
 			fprintf(f, "%s ", p->rules[i].call);
 	}
 	if (p->def == PACT_ERRNO)
 		fprintf(f, "\nSystemCallErrorNumber=%d", p->def_err);
-	fprintf(f, "\n# A unit cannot compare arguments: the conditions of %u rules are lost here.\n",
-	    pinned);
+	fprintf(f, "\n# A unit cannot compare arguments: the conditions of %u rules are lost here.\n"
+		   "# systemd adds what it needs to execute the program.\n", pinned);
+	if (answered[0] != '\0')
+		fprintf(f, "# A list of what is allowed cannot answer with an error: denied here are%s.\n",
+		    answered);
 }

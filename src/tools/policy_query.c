@@ -106,17 +106,17 @@ rule_for(const struct policy *p, enum policy_arch arch, const struct seccomp_dat
 
 static void
 print_verdict(const struct policy_args *args, const struct policy *p,
-    const struct seccomp_data *sd, uint32_t ret)
+    const struct seccomp_data *sd, uint32_t ret, const char *before)
 {
 	const struct policy_rule *r = rule_for(p, args->arch, sd);
 	char text[40];
 
 	policy_ret_text(ret, text, sizeof(text));
 	if (args->json) {
-		printf("{\"policy\":\"%s\",\"verdict\":\"%s\",\"line\":%u,\"why\":", p->name, text,
-		    r != NULL ? r->line : 0);
+		printf("%s{\"policy\":\"%s\",\"verdict\":\"%s\",\"line\":%u,\"why\":", before,
+		    p->name, text, r != NULL ? r->line : 0);
 		json_string(stdout, r != NULL ? r->why : "");
-		printf("}\n");
+		printf("}");
 	} else if (r != NULL) {
 		printf("%s: %s (%s:%u: %s)\n", p->name, text, rule_file(p, r), r->line, r->why);
 	} else {
@@ -131,6 +131,7 @@ policy_cmd_eval(const struct policy_args *args)
 {
 	const char *name = args->argv[0];
 	struct policy *p = policy_open(args, name);
+	const char *before = "[";
 	struct seccomp_data sd;
 	char parent[32] = "";
 	bool denied = false;
@@ -144,21 +145,25 @@ policy_cmd_eval(const struct policy_args *args)
 	while (p != NULL) {
 		uint32_t ret = policy_decide(p, args->arch, &sd);
 
-		print_verdict(args, p, &sd, ret);
+		print_verdict(args, p, &sd, ret, before);
+		before = ",";
 		denied = denied || policy_ret_rank(ret) < policy_ret_rank(SECCOMP_RET_LOG);
 		snprintf(parent, sizeof(parent), "%s",
 		    p->follows[0] != '\0' ? p->follows : p->within);
 		free(p);
-		if (parent[0] == '\0')
-			return denied ? DENIED : 0;
-		p = policy_open(args, parent);
+		p = parent[0] != '\0' ? policy_open(args, parent) : NULL;
+		if (p == NULL && parent[0] != '\0')
+			return EX_CONFIG;
 	}
-	return EX_CONFIG;
+	if (args->json)
+		printf("]\n");
+	return denied ? DENIED : 0;
 }
 
 struct change {
 	const struct policy *old, *new;
 	const struct policy_args *args;
+	enum policy_arch arch;
 	struct policy_points pt;
 	bool wider, narrower, undecided;
 	unsigned int printed;
@@ -167,8 +172,8 @@ struct change {
 static void
 print_change(struct change *c, const struct policy_rule *r, const struct seccomp_data *sd, bool wider)
 {
-	uint32_t before = policy_decide(c->old, c->args->arch, sd);
-	uint32_t after = policy_decide(c->new, c->args->arch, sd);
+	uint32_t before = policy_decide(c->old, c->arch, sd);
+	uint32_t after = policy_decide(c->new, c->arch, sd);
 	char from[40], to[40], call[300];
 	enum arg_type type;
 	size_t len = (size_t)snprintf(call, sizeof(call), "%s(", r->call);
@@ -197,19 +202,19 @@ print_change(struct change *c, const struct policy_rule *r, const struct seccomp
 static void
 diff_call(struct change *c, const struct policy_rule *r, int nr)
 {
-	struct seccomp_data sd = {.nr = nr, .arch = policy_audit_arch(c->args->arch)};
+	struct seccomp_data sd = {.nr = nr, .arch = policy_audit_arch(c->arch)};
 	unsigned int pos[POLICY_ARGS] = {0};
 	bool wider = false, narrower = false;
 
 	policy_points_init(&c->pt);
-	policy_points_of(&c->pt, c->old, c->args->arch, nr);
-	policy_points_of(&c->pt, c->new, c->args->arch, nr);
+	policy_points_of(&c->pt, c->old, c->arch, nr);
+	policy_points_of(&c->pt, c->new, c->arch, nr);
 	policy_points_ready(&c->pt);
 	c->undecided = c->undecided || c->pt.full;
 	policy_points_first(&c->pt, &sd);
 	do {
-		uint32_t before = policy_decide(c->old, c->args->arch, &sd);
-		uint32_t after = policy_decide(c->new, c->args->arch, &sd);
+		uint32_t before = policy_decide(c->old, c->arch, &sd);
+		uint32_t after = policy_decide(c->new, c->arch, &sd);
 		int d = policy_ret_rank(after) - policy_ret_rank(before);
 
 		if (d > 0 && !wider)
@@ -223,24 +228,42 @@ diff_call(struct change *c, const struct policy_rule *r, int nr)
 	c->narrower = c->narrower || narrower;
 }
 
+/* On x86_64, and then those calls that only aarch64 has. */
 static void
 diff_rules(struct change *c)
 {
 	bool seen[1024] = {false};
 
-	for (int which = 0; which < 2; which++) {
-		const struct policy *p = which == 0 ? c->old : c->new;
+	for (int which = 0; which < 4; which++) {
+		const struct policy *p = which % 2 == 0 ? c->old : c->new;
 
+		c->arch = which < 2 ? PARCH_X86_64 : PARCH_AARCH64;
 		for (unsigned int i = 0; i < p->nrules; i++) {
 			const struct policy_rule *r = &p->rules[i];
-			int nr = c->args->arch == PARCH_X86_64 ? r->nr_x86_64 : r->nr_aarch64;
+			int nr = c->arch == PARCH_X86_64 ? r->nr_x86_64 : r->nr_aarch64;
 
-			if (nr < 0 || nr >= 1024 || seen[nr])
+			if (which == 2 && i == 0)
+				memset(seen, 0, sizeof(seen));
+			if (nr < 0 || nr >= 1024 || seen[nr] ||
+			    (c->arch == PARCH_AARCH64 && r->nr_x86_64 != -1))
 				continue;
 			seen[nr] = true;
 			diff_call(c, r, nr);
 		}
 	}
+}
+
+/* One line about something that is no rule. */
+static void
+say_layer(struct change *c, const char *what, bool wider)
+{
+	c->wider = c->wider || wider;
+	c->narrower = c->narrower || !wider;
+	if (c->args->json)
+		printf("%s{\"change\":\"%s\",\"layer\":\"%s\"}", c->printed++ > 0 ? "," : "",
+		    wider ? "wider" : "narrower", what);
+	else
+		printf("%c %s\n", wider ? '+' : '-', what);
 }
 
 /* Everything but the rules, in both directions. */
@@ -262,17 +285,12 @@ diff_layers(struct change *c)
 	memcpy(a->within, b->within, sizeof(a->within));
 	a->nrules = b->nrules = 0;
 	a->seccomp = b->seccomp = NEED_REQUIRED;
+	a->def = b->def; /* said beside the rules */
 	for (int wider = 1; wider >= 0; wider--) {
 		if (policy_check_narrower(wider ? a : b, wider ? b : a, &d[wider]) == 0)
 			continue;
 		d[wider].text[strcspn(d[wider].text, ":")] = '\0'; /* "landlock: wider than ..." */
-		c->wider = c->wider || wider;
-		c->narrower = c->narrower || !wider;
-		if (c->args->json)
-			printf("%s{\"change\":\"%s\",\"layer\":\"%s\"}", c->printed++ > 0 ? "," : "",
-			    wider ? "wider" : "narrower", d[wider].text);
-		else
-			printf("%c %s\n", wider ? '+' : '-', d[wider].text);
+		say_layer(c, d[wider].text, wider);
 	}
 out:
 	free(a);
@@ -296,16 +314,10 @@ policy_cmd_diff(const struct policy_args *args)
 		printf("{\"changes\":[");
 	diff_layers(c);
 	if (old->seccomp != new->seccomp) {
-		bool wider = new->seccomp == NEED_OFF;
-
-		c->wider = c->wider || wider;
-		printf(args->json ? "%s{\"change\":\"%s\",\"layer\":\"seccomp\"}" : "%s%s seccomp\n",
-		    args->json && c->printed++ > 0 ? "," : "",
-		    args->json ? (wider ? "wider" : "narrower")
-			       : (wider ? "+" : "-"));
+		say_layer(c, "seccomp", new->seccomp == NEED_OFF);
 	} else if (old->seccomp != NEED_OFF) {
-		if (old->def != new->def)
-			c->wider = c->wider || old->def == PACT_KILL;
+		if (old->def != new->def || old->def_err != new->def_err)
+			say_layer(c, "default", old->def == PACT_KILL && new->def != PACT_KILL);
 		diff_rules(c);
 	}
 	if (args->json)

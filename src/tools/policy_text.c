@@ -217,19 +217,32 @@ word_text(uint32_t k, char *dst, size_t cap)
 		snprintf(dst, cap, "[%u]", k);
 }
 
-/* The call that has this number, for a comment; from the tables of libseccomp. */
+/* The call that has this number, for a comment. */
 static const char *
-call_name(uint32_t nr, enum policy_arch arch, const struct policy_bpf *b, size_t pc)
+call_name(uint32_t nr, enum policy_arch arch)
 {
 	static char name[32];
 
-	/* only where the number was loaded last, in the line of the program */
-	while (pc-- > 0)
-		if (b->insn[pc].code == (BPF_LD | BPF_W | BPF_ABS))
-			break;
-	if (pc == (size_t)-1 || b->insn[pc].k != 0)
-		return NULL;
 	return call_name_of((int)nr, arch, name, sizeof(name)) ? name : NULL;
+}
+
+/* Jumps go forward only, so one pass tells where the accumulator holds the number. */
+static void
+find_numbers(const struct policy_bpf *b, bool holds[POLICY_INSN_MAX + 258])
+{
+	memset(holds, 0, (POLICY_INSN_MAX + 258) * sizeof(*holds));
+	for (size_t pc = 0; pc < b->n && pc < POLICY_INSN_MAX; pc++) {
+		const struct sock_filter *i = &b->insn[pc];
+
+		if (i->code == (BPF_LD | BPF_W | BPF_ABS))
+			holds[pc + 1] = i->k == offsetof(struct seccomp_data, nr);
+		else if (i->code == (BPF_JMP | BPF_JA) && pc + 1 + i->k < POLICY_INSN_MAX)
+			holds[pc + 1 + i->k] |= holds[pc];
+		else if (BPF_CLASS(i->code) == BPF_JMP) {
+			holds[pc + 1 + i->jt] |= holds[pc];
+			holds[pc + 1 + i->jf] |= holds[pc];
+		}
+	}
 }
 
 void
@@ -238,6 +251,9 @@ policy_asm(FILE *f, const struct policy_bpf *b, enum policy_arch arch)
 	static const char *const jumps[] = {[BPF_JEQ >> 4] = "jeq", [BPF_JGT >> 4] = "jgt",
 	    [BPF_JGE >> 4] = "jge", [BPF_JSET >> 4] = "jset"};
 
+	bool holds[POLICY_INSN_MAX + 258];
+
+	find_numbers(b, holds);
 	for (size_t pc = 0; pc < b->n; pc++) {
 		const struct sock_filter *i = &b->insn[pc];
 		const char *name;
@@ -254,7 +270,9 @@ policy_asm(FILE *f, const struct policy_bpf *b, enum policy_arch arch)
 		} else if (BPF_CLASS(i->code) == BPF_JMP && BPF_OP(i->code) <= BPF_JSET) {
 			fprintf(f, "%-4s 0x%x  true %zu  false %zu", jumps[BPF_OP(i->code) >> 4], i->k,
 			    pc + 1 + i->jt, pc + 1 + i->jf);
-			name = BPF_OP(i->code) == BPF_JEQ ? call_name(i->k, arch, b, pc) : NULL;
+			name = BPF_OP(i->code) == BPF_JEQ && holds[pc < POLICY_INSN_MAX ? pc : 0]
+			    ? call_name(i->k, arch)
+			    : NULL;
 			fprintf(f, name != NULL ? "  ; %s\n" : "\n", name);
 		} else if (i->code == (BPF_RET | BPF_K)) {
 			policy_ret_text(i->k, text, sizeof(text));

@@ -227,15 +227,21 @@ read_maps(struct procview *v)
 }
 
 int
+procview_status(struct procview *v, pid_t pid)
+{
+	memset(v, 0, sizeof(*v));
+	v->pid = pid;
+	v->no_new_privs = v->seccomp = v->seccomp_filters = v->threads = -1;
+	return read_status(v);
+}
+
+int
 procview_read(struct procview *v, pid_t pid)
 {
 	char path[64];
 	struct stat st;
 
-	memset(v, 0, sizeof(*v));
-	v->pid = pid;
-	v->no_new_privs = v->seccomp = v->seccomp_filters = v->threads = -1;
-	if (read_status(v) == -1)
+	if (procview_status(v, pid) == -1)
 		return -1;
 	v->started = record_start_time(pid);
 	read_link(pid, "exe", v->exe, sizeof(v->exe));

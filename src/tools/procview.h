@@ -61,6 +61,8 @@ struct procview {
 
 /* -1 with errno if there is no such process or it cannot be seen. */
 int procview_read(struct procview *v, pid_t pid);
+/* Only what /proc/PID/status says. */
+int procview_status(struct procview *v, pid_t pid);
 void procview_free(struct procview *v);
 
 #endif

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 
@@ -70,6 +71,8 @@ class Verifying:
 
 @needs_root("the kernel shows filters to root only")
 class Verify(Verifying, SystemTest):
+    dovecot_options = {"address": "127.0.0.1", "imap_port": harness.free_port("127.0.0.1")}
+
     def test_helpers(self):
         self.assert_serves()
         self.assert_verified(self.gh.helper("launcher"), "launcher", "launcher")
@@ -165,6 +168,48 @@ class Verify(Verifying, SystemTest):
         self.assertRegex(r.stdout, r"phase login \(fork\), policy login, fingerprint [0-9a-f]{16}")
         self.assertRegex(r.stdout, r"(?m)^reported +landlock +enforced, ABI \d+$")
         self.assertIn("the process is what its policy says", r.stdout)
+
+    def test_example_of_the_manual_and_its_keys(self):
+        with open(os.path.join(harness.TREE, "src/tools/gatehouse-policy.1")) as f:
+            page = f.read()
+        self.assertIn("\n.Dl # gatehouse policy verify 4711\n", page)
+        _, v = self.verify(self.gh.helper("keys"), status=0)
+        self.assertEqual(sorted(v), sorted(["pid", "name", "verified", "generation", "phase",
+                                            "policy", "fingerprint", "reason", "checks"]))
+        self.assertEqual(sorted(v["checks"][0]), ["check", "state", "text"])
+        for k in [*v, *v["checks"][0]]:
+            self.assertRegex(page, rf"\b{k}\b")
+
+    def test_count_of_ours_and_of_dovecots_login_process(self):
+        """The same question to both front ends, before a login."""
+        def count(pid):
+            r = subprocess.run([self.gh.program, "policy", "count", "--json", "--pid", str(pid)],
+                               capture_output=True, text=True, timeout=60)
+            self.assertEqual(r.returncode, 0, r.stderr)
+            return {a["abi"]: a for a in json.loads(r.stdout)["abis"]}
+
+        c, w = self.login_phase()
+        ours = count(w.pid)
+        self.assertEqual([x["call"] for x in ours["x86_64"]["free"]], ["exit_group"])
+        self.assertEqual({x["call"]: x["arguments"] for x in ours["x86_64"]["pinned"]},
+                         {"read": ["fd"], "write": ["fd"], "ppoll": ["nfds", "sigmask"],
+                          "getrandom": ["buflen", "flags"], "seccomp": ["op", "flags", "args"]})
+        self.assertEqual((ours["i386"]["reachable"], ours["x32"]["reachable"]), (0, 0))
+        self.assertEqual(ours["x86_64"]["unnamed"], 0)
+        self.assertTrue(c.login().startswith("OK"))
+        self.assertTrue(eventually(lambda: self.gh.depth(w) == 3))
+        after = count(w.pid)["x86_64"]
+        self.assertEqual({x["call"] for x in after["free"] + after["pinned"]},
+                         {"read", "write", "ppoll", "exit_group"})
+        with socket.create_connection(("127.0.0.1", self.dovecot.settings["imap_port"]),
+                                      timeout=20) as s:
+            self.assertIn(b"OK", s.recv(1000))
+            logins = [p for p in Process(self.dovecot.process.pid).descendants()
+                      if p.argv()[:1] == ["dovecot/imap-login"]]
+            self.assertTrue(logins)
+            theirs = count(logins[0].pid)
+        self.assertTrue(theirs["x86_64"]["all"])
+        self.assertTrue(theirs["i386"]["all"])
 
     def test_who_may_ask_and_how(self):
         def status(*argv, **kw):

@@ -35,6 +35,7 @@ struct walk {
 	bool opaque;            /* an answer depends on what could not be followed */
 	uint32_t v[WORDS][WORD_POINTS];
 	unsigned int n[WORDS];
+	uint32_t mask[WORDS];   /* the one that a word is compared under; 0: none yet */
 	struct seen {
 		uint32_t pc, kind, value, mask;
 	} seen[1u << SEEN_BITS];
@@ -59,6 +60,10 @@ compared(struct walk *w, const struct acc *a, uint32_t mask, uint32_t k)
 {
 	uint32_t low = ~mask;
 
+	/* Under several masks these values do not stand for all. */
+	if (w->mask[a->word] != 0 && w->mask[a->word] != mask)
+		w->opaque = true;
+	w->mask[a->word] = mask;
 	point(w, a->word, 0);
 	point(w, a->word, UINT32_MAX);
 	point(w, a->word, k);
@@ -222,6 +227,18 @@ walk_from(struct walk *w, size_t pc, struct acc a)
 }
 
 static void
+add(struct policy_points *pt, unsigned int arg, uint64_t v)
+{
+	for (unsigned int i = 0; i < pt->n[arg]; i++)
+		if (pt->v[arg][i] == v)
+			return;
+	if (pt->n[arg] == POLICY_POINTS_MAX)
+		pt->full = true;
+	else
+		pt->v[arg][pt->n[arg]++] = v;
+}
+
+static void
 collect(struct policy_points *pt, const struct walk *w, unsigned int *args)
 {
 	for (unsigned int arg = 0; arg < POLICY_ARGS; arg++) {
@@ -242,19 +259,18 @@ collect(struct policy_points *pt, const struct walk *w, unsigned int *args)
 		}
 		for (unsigned int i = 0; i < nlow; i++)
 			for (unsigned int j = 0; j < nhigh; j++)
-				policy_points_add(pt, arg, (uint64_t)high[j] << 32 | low[i]);
+				add(pt, arg, (uint64_t)high[j] << 32 | low[i]);
 	}
 }
 
 /* Try the values that were noted, until one gets through. */
 static void
-try_points(struct policy_points *pt, const struct policy_bpf *const *stack, unsigned int n,
+try_points(const struct policy_points *pt, const struct policy_bpf *const *stack, unsigned int n,
     struct seccomp_data *sd, struct policy_passing *r)
 {
 	unsigned int pos[POLICY_ARGS] = {0}, tries = 0;
 	int best = -1;
 
-	policy_points_ready(pt);
 	policy_points_first(pt, sd);
 	do {
 		uint32_t ret = policy_bpf_stack(stack, n, sd);
@@ -289,7 +305,8 @@ policy_pass_call(const struct policy_bpf *const *stack, unsigned int n, uint32_t
 	const int allow = policy_ret_rank(SECCOMP_RET_LOG), deny = policy_ret_rank(SECCOMP_RET_ERRNO);
 	bool denied = false, free = true;
 
-	policy_points_init(&pt);
+	memset(pt.n, 0, sizeof(pt.n));
+	pt.full = false;
 	for (unsigned int i = 0; i < n; i++) {
 		memset(&w, 0, sizeof(w));
 		w.b = stack[i];

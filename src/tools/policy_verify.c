@@ -144,6 +144,7 @@ see_supervisor(struct work *w, char *why, size_t cap)
 		w->supervisor = w->process;
 		w->supervisor.fds = NULL;
 		w->supervisor.nfds = 0;
+		w->v.outer = w->held.nfilters;
 		return true;
 	}
 	if (w->process.ppid != pid && w->v.role != VROLE_WORKER) {
@@ -153,6 +154,10 @@ see_supervisor(struct work *w, char *why, size_t cap)
 	if (held_take(&w->outer, pid, why, cap) != HELD_YES ||
 	    procview_read(&w->supervisor, pid) == -1) {
 		snprintf(why, cap, "its supervisor (%d) cannot be looked at", (int)pid);
+		return false;
+	}
+	if (w->owner != 0 && w->owner != w->supervisor.uid[1]) {
+		snprintf(why, cap, "the record about it is not its supervisor's (uid %u)", w->owner);
 		return false;
 	}
 	for (unsigned int i = 0; i < w->outer.nfilters; i++)

@@ -1,5 +1,6 @@
 """`gatehouse policy verify`: live processes against their policies."""
 
+import ctypes
 import json
 import os
 import shutil
@@ -7,11 +8,22 @@ import signal
 import socket
 import subprocess
 import tempfile
+import unittest.mock
 
+import gatehouse
 import harness
 from harness import SystemTest, eventually, needs_root
 
 GOOD = {"holds", "reported"}
+
+
+def seccomp_allow_all():
+    """For the child between fork and exec."""
+    class Prog(ctypes.Structure):
+        _fields_ = [("len", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
+    prog = Prog(1, b"\x06\0\0\0\0\0\xff\x7f")       # ret ALLOW
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, ctypes.byref(prog)) == 0
 
 
 class Verifying:
@@ -153,6 +165,38 @@ class Verify(Verifying, SystemTest):
                            self.policies(launcher=("control          seqpacket", "control          stream")),
                            status=1)
         self.assert_differs(v, "descriptors", "7 control: is another type (seqpacket")
+
+    def test_a_process_that_is_stopped_stays_so(self):
+        c, w = self.login_phase()
+        w.kill(signal.SIGSTOP)
+        self.assertTrue(eventually(lambda: w.state() == "T"))
+        self.verify(w, status=0)
+        self.assertTrue(eventually(lambda: w.state() == "T"), w.state())
+        w.kill(signal.SIGCONT)
+        self.assertTrue(c.login().startswith("OK"))
+
+    def test_where_filters_cannot_be_read(self):
+        """The kernel shows them to nobody who lives under one himself."""
+        c, w = self.login_phase()
+        for command in (["verify", "-c", self.gh.conf, str(w.pid)], ["count", "--pid", str(w.pid)]):
+            r = subprocess.run([self.gh.program, "policy", *command], capture_output=True, text=True,
+                               preexec_fn=seccomp_allow_all, timeout=60)
+            self.assertEqual(r.returncode, 69, r.stdout + r.stderr)
+            self.assertIn("filters cannot be read", r.stderr)
+        self.assertTrue(c.login().startswith("OK"))
+
+    def test_a_gatehouse_that_lives_under_a_filter_itself(self):
+        """As in a container: that filter is nobody's but the container's."""
+        gh = harness.Gatehouse(self.dovecot.sock)
+        self.addCleanup(gh.close)
+        with unittest.mock.patch.object(gatehouse, "die_with_parent", seccomp_allow_all):
+            gh.start()
+        with harness.Imap(gh.server("imaps"), tls=True) as c:
+            self.assertTrue(c.greeting.startswith("* OK"))
+            for p in [gh.process, gh.helper("keys"), *gh.logins()]:
+                r = subprocess.run([gh.program, "policy", "verify", "--json", "-c", gh.conf,
+                                    str(p.pid)], capture_output=True, text=True, timeout=60)
+                self.assertEqual(r.returncode, 0, r.stdout + r.stderr)
 
     def test_text(self):
         c, w = self.login_phase()

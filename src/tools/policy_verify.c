@@ -156,6 +156,7 @@ see_supervisor(struct work *w, char *why, size_t cap)
 		snprintf(why, cap, "its supervisor (%d) cannot be looked at", (int)pid);
 		return false;
 	}
+	held_let_go(&w->outer);
 	if (w->owner != 0 && w->owner != w->supervisor.uid[1]) {
 		snprintf(why, cap, "the record about it is not its supervisor's (uid %u)", w->owner);
 		return false;
@@ -250,6 +251,7 @@ look(struct work *w, const struct policy_args *args, pid_t pid)
 	}
 	if (held != HELD_YES || procview_read(&w->process, pid) == -1)
 		return answer(w, args, why[0] != '\0' ? why : strerror(errno));
+	held_let_go(&w->held); /* everything of it has been read: it need not wait */
 	if (!find_process(w)) {
 		snprintf(why, sizeof(why), "no gatehouse that %s records has such a process (its "
 		    "program is %s)", w->conf.base_dir, w->process.exe);

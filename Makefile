@@ -123,7 +123,7 @@ UNIT     := $(patsubst tests/unit/%.c,$(B)/unit/%,$(UNIT_SRC))
 unit_tag = $(shell sed -n 's,^/\* $(2): \(.*\) \*/$$,\1,p' $(1))
 # What it links is made once for all: the programs' objects, and for the sanitizers
 # of the fuzz targets a second set.
-obj_path = $(patsubst src/%.c,$(B)/$(2)/%.o,$(patsubst tests/lib/%.c,$(B)/$(2)/lib/%.o,$(1)))
+obj_path = $(patsubst src/%.c,$(B)/$(2)/%.o,$(patsubst tests/lib/%.c,$(B)/$(2)/lib/%.o,$(wildcard $(1))))
 $(B)/obj/lib/%.o: tests/lib/%.c $(B)/paths
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(BASE) -Wno-missing-prototypes -Itests/lib $(CPPFLAGS) $(CFLAGS) -c -o $@ $<

@@ -2,6 +2,7 @@
  * `gatehouse policy count --pid PID`: what the filters of any process leave of
  * the kernel, for each way of calling it.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <linux/audit.h>
 #include <seccomp.h>
@@ -10,6 +11,7 @@
 #include <string.h>
 #include <sysexits.h>
 
+#include "common/str.h"
 #include "policy/eval.h"
 #include "policy/internal.h"
 #include "policy/pass.h"
@@ -221,10 +223,35 @@ print_abi_json(const struct abi *a, const struct count *c)
 	printf("}");
 }
 
+/* Filters belong to threads: those that have another number of them than the one
+ * that is counted. */
+static unsigned int
+other_threads(const struct procview *v, unsigned int nfilters)
+{
+	struct procview *t = calloc(1, sizeof(*t));
+	char path[64];
+	unsigned int n = 0;
+	struct dirent *e;
+	uint64_t tid;
+	DIR *d;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)v->pid);
+	d = opendir(path);
+	while (t != NULL && d != NULL && (e = readdir(d)) != NULL)
+		n += str_to_u64(e->d_name, INT32_MAX, &tid) &&
+		    procview_status(t, (pid_t)tid) == 0 && t->seccomp_filters >= 0 &&
+		    (unsigned int)t->seccomp_filters != nfilters;
+	if (d != NULL)
+		closedir(d);
+	free(t);
+	return n;
+}
+
 static void
 print_all(const struct policy_args *args, const struct held *h, const struct procview *v)
 {
 	static struct count c;
+	unsigned int others = other_threads(v, h->nfilters);
 	size_t insns = 0;
 
 	for (unsigned int i = 0; i < h->nfilters; i++)
@@ -232,15 +259,17 @@ print_all(const struct policy_args *args, const struct held *h, const struct pro
 	if (args->json) {
 		printf("{\"pid\":%d,\"name\":", (int)v->pid);
 		json_string(stdout, v->name);
-		printf(",\"filters\":%u,\"instructions\":%zu,\"threads\":%d,\"abis\":[", h->nfilters,
-		    insns, v->threads);
+		printf(",\"filters\":%u,\"instructions\":%zu,\"threads\":%d,\"threads_with_others\":%u,\"abis\":[",
+		    h->nfilters, insns, v->threads, others);
 	} else {
 		printf("%d %s: ", (int)v->pid, v->name);
 		if (h->nfilters == 0)
 			printf("no filter: all");
 		else
 			printf("%u filters, %zu instructions", h->nfilters, insns);
-		printf(v->threads > 1 ? " (its first thread; it has %d)\n" : "\n", v->threads);
+		if (v->threads > 1)
+			printf(" (its first thread; %u of %d have other filters)", others, v->threads);
+		printf("\n");
 	}
 	for (size_t i = 0; i < NABIS; i++) {
 		count_abi(&c, &abis[i], h);

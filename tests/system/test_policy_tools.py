@@ -239,6 +239,30 @@ class CountPid(Tools):
         self.call("count", "--pid", "x", status=64)
         sleep = self.child("sleep", "60")
         self.call("count", "--pid", str(sleep), user=True, status=77)
+        r = self.call("verify", str(sleep), user=True, status=77, policies=False)
+        self.assertIn("verify needs root", r.err)
+
+    def test_a_thread_with_a_filter_of_its_own(self):
+        code = """
+import ctypes, threading
+class Prog(ctypes.Structure):
+    _fields_ = [("len", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
+def confined():
+    prog = Prog(1, b"\\x06\\0\\0\\0\\0\\0\\xff\\x7f")
+    libc = ctypes.CDLL(None)
+    print(libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, ctypes.byref(prog)), flush=True)
+    threading.Event().wait()
+threading.Thread(target=confined, daemon=True).start()
+input()
+"""
+        p = subprocess.Popen(["/usr/bin/python3", "-c", code], stdin=subprocess.PIPE,
+                             stdout=subprocess.PIPE)
+        self.addCleanup(lambda: (p.kill(), p.wait(), p.stdin.close(), p.stdout.close()))
+        self.assertEqual(p.stdout.readline(), b"0\n")
+        answer, _ = self.abis(p.pid)
+        self.assertEqual((answer["filters"], answer["threads"], answer["threads_with_others"]),
+                         (0, 2, 1))
+        self.assertIn("1 of 2 have other filters", self.call("count", "--pid", str(p.pid)).out)
 
 
 class Doctor(Tools):
@@ -713,7 +737,8 @@ class Json(Tools):
             sleep = subprocess.Popen(["sleep", "60"])
             self.addCleanup(lambda: (sleep.kill(), sleep.wait()))
             v = self.json("count", "--pid", str(sleep.pid))
-            self.assert_keys("count", v, "pid", "name", "filters", "instructions", "threads", "abis")
+            self.assert_keys("count", v, "pid", "name", "filters", "instructions", "threads",
+                             "threads_with_others", "abis")
             self.assert_keys("count", v["abis"][0], "abi", "known", "reachable", "all", "unnamed",
                              "default", "free", "pinned", "asked", "undecided")
 

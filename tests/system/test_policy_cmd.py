@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import unittest
 import unittest.mock
 
 import gatehouse
@@ -335,3 +336,56 @@ class VerifyPool(Verifying, SystemTest):
             self.assert_verified(w, "pool", "pool")
         self.assertTrue(c.command("NOOP")[1].startswith("OK"))
         self.assertTrue(d.command("NOOP")[1].startswith("OK"))
+
+
+ORDINARY = """
+import os, sys
+sys.path.insert(0, os.environ["GATEHOUSE_TREE"] + "/tests/lib")
+import harness
+harness.SystemTest.setUpClass()
+try:
+    t = harness.SystemTest()
+    t.setUp()
+    before, after = t.imap(tls=True), t.logged_in()
+    gh = harness.SystemTest.gh
+    proxy = harness.eventually(lambda: [w for w in gh.workers() if gh.depth(w) == 3])
+    print(gh.conf, *[p.pid for p in [gh.process, *(gh.helper(n) for n in
+          ("launcher", "auth", "keys")), *gh.logins()]], flush=True)
+    sys.stdin.read()
+    t.doCleanups()
+finally:
+    harness.SystemTest.doClassCleanups()
+"""
+
+
+@needs_root("to look at somebody else's processes")
+class VerifyOrdinaryUsers(unittest.TestCase):
+    """root looks at a gatehouse that an ordinary user has started."""
+
+    def test_all_of_it(self):
+        top = tempfile.mkdtemp(prefix="gh-ordinary-", dir="/tmp")
+        self.addCleanup(shutil.rmtree, top)
+        for d in ("build/bin", "build/libexec", "policy", "tests/lib"):
+            shutil.copytree(f"{harness.TREE}/{d}", f"{top}/{d}")
+        subprocess.run(["chmod", "-R", "a+rX", top], check=True)
+        p = subprocess.Popen(["setpriv", "--reuid=65500", "--regid=65500", "--clear-groups",
+                              "--inh-caps=-all", "/usr/bin/python3", "-B", "-c", ORDINARY],
+                             env={"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "HOME": top,
+                                  "GATEHOUSE_TREE": top}, cwd="/", stdin=subprocess.PIPE,
+                             stdout=subprocess.PIPE, text=True)
+        try:
+            conf, *pids = p.stdout.readline().split()
+            phases = []
+            for pid in pids:
+                r = subprocess.run([f"{top}/build/bin/gatehouse", "policy", "verify", "--json", "-c",
+                                    conf, pid], capture_output=True, text=True, timeout=120)
+                self.assertEqual(r.returncode, 0, r.stdout + r.stderr)
+                v = json.loads(r.stdout)
+                phases.append(v["phase"])
+                identity = [c["text"] for c in v["checks"] if c["check"] == "identity"]
+                self.assertEqual(identity, ["uid 65500, gid 65500, all four of each"])
+            self.assertLessEqual({"supervisor", "launcher", "auth client", "key signer", "template",
+                                  "login (fork)", "tls-proxy (fork)"}, set(phases))
+        finally:
+            p.communicate(timeout=120)
+        self.assertEqual(p.returncode, 0)

@@ -174,6 +174,22 @@ fuzz-build: $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(FUZZ_SRC))
 fuzz: fuzz-build
 	scripts/fuzz $(TIME)
 
+# ---- A clock that runs ahead ----------------------------------------------------
+# For tests/policy/minimal.py: a worker and a signer on whose clock 100 s pass
+# between any two looks at it, so that each DRBG is due for reseeding all the time.
+CLOCK := gatehouse-login gatehouse-keys
+$(B)/clock/clock_ahead.o: tests/lib/clock_ahead.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(BASE) $(CFLAGS) -c -o $@ $<
+define clock
+$(B)/clock/$(1): $$(call obj_of,$(1)) $(B)/obj/build_id.o $(B)/clock/clock_ahead.o
+	$$(Q)$$(CC) $$(CFLAGS) $$(LINK_$$($(1)_LINK)) $$(LDBASE) $$(LDFLAGS) -Wl,--wrap=time -o $$@ $$^ $$($(1)_LIBS)
+endef
+$(foreach p,$(CLOCK),$(eval $(call clock,$(p))))
+$(B)/clock/%: $(B)/libexec/%
+	$(Q)cp $< $@
+clock: $(addprefix $(B)/clock/,$(HELPERS))
+
 # ---- For people ---------------------------------------------------------------
 deps:
 	scripts/deps
@@ -183,6 +199,10 @@ run:
 
 bench: all
 	scripts/bench
+
+# Which test needs which right; long.  Only needed after a change of a policy.
+minimal: all clock
+	tests/policy/minimal.py -o docs/minimality.md
 
 check:
 	@if [ "$$DEPS" != no ]; then scripts/deps --check; fi
@@ -196,6 +216,7 @@ gatehouse $(VERSION)
   make run        start a private Dovecot and gatehouse in front of it, on loopback
   make check      install what tests need, build, run every test (DEPS=no: install nothing)
   make fuzz TIME=60   run every fuzz target that many seconds
+  make minimal    take away each right of each policy: which test fails? (root; long)
   make bench      what a login costs, beside Dovecot's own login processes (root)
   make install    install below $(PREFIX) (PREFIX=, DESTDIR=, SYSCONFDIR=)
   make uninstall  remove what install put there
@@ -224,6 +245,6 @@ uninstall:
 clean:
 	rm -rf $(B)
 
-.PHONY: FORCE all unit bench fuzz fuzz-build deps run check help install uninstall clean
+.PHONY: FORCE all unit clock minimal bench fuzz fuzz-build deps run check help install uninstall clean
 .SECONDARY:
 .DELETE_ON_ERROR:

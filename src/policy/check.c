@@ -52,6 +52,7 @@ check_rules(const struct policy *p, struct diag *d)
 		if (r->action == PACT_ERRNO && p->def == PACT_ERRNO && r->err == p->def_err) {
 			diag_set(d, rule_file(p, r), r->line, r->column,
 			    "%s: this rule is moot, the default is the same errno", r->call);
+			diag_hint(d, "remove it");
 			return -1;
 		}
 		for (unsigned int j = 0; j < i; j++)
@@ -92,8 +93,9 @@ check_fds(const struct policy *p, struct diag *d)
 		for (unsigned int j = 0; j < p->nrules && !used; j++)
 			used = rule_uses_fd(&p->rules[j], &p->fds[i]);
 		if (!used) {
-			diag_set(d, p->file, 0, 0, "descriptor %d, \"%s\", is used by no rule",
-			    p->fds[i].number, p->fds[i].name);
+			diag_set(d, p->source[p->fds[i].source], p->fds[i].line, p->fds[i].column,
+			    "descriptor %d, \"%s\", is used by no rule", p->fds[i].number,
+			    p->fds[i].name);
 			diag_hint(d, "remove its fd line, or allow what needs it");
 			return -1;
 		}
@@ -129,33 +131,24 @@ check_budget(const struct policy *p, struct diag *d)
 		return 0;
 	policy_count(p, &allowed, &unpinned);
 	if (allowed == 0) {
-		diag_set(d, p->file, 0, 0, "no rule allows anything: the process could not even exit");
+		diag_set(d, p->file, p->budget_line, p->budget_column,
+		    "no rule allows anything: the process could not even exit");
 		diag_hint(d, "allow exit_group");
 		return -1;
 	}
 	if (allowed <= p->budget_syscalls && unpinned <= p->budget_unpinned)
 		return 0;
-	diag_set(d, p->file, 0, 0, "%u system calls, %u of them unpinned: over the budget of %u and %u",
+	diag_set(d, p->file, p->budget_line, p->budget_column,
+	    "%u system calls, %u of them unpinned: over the budget of %u and %u",
 	    allowed, unpinned, p->budget_syscalls, p->budget_unpinned);
 	diag_hint(d, "remove or pin a call; raise the budget only with a reason");
 	return -1;
 }
 
-static int
-check_layers(const struct policy *p, struct diag *d)
-{
-	if (p->follows[0] != '\0' && p->within[0] != '\0') {
-		diag_set(d, p->file, 0, 0, "both \"follows %s\" and \"within %s\"", p->follows, p->within);
-		diag_hint(d, "a later phase of the same process says follows; a new process within");
-		return -1;
-	}
-	return 0;
-}
-
 int
 policy_check(const struct policy *p, struct diag *d)
 {
-	if (check_layers(p, d) == -1 || check_rules(p, d) == -1 || check_fds(p, d) == -1)
+	if (check_rules(p, d) == -1 || check_fds(p, d) == -1)
 		return -1;
 	return check_budget(p, d);
 }

@@ -82,6 +82,7 @@ lex_string(struct lex *lx, struct tok *t, struct diag *d)
 		if ((unsigned char)*lx->p < 0x20 || *lx->p == 0x7f) {
 			diag_set(d, lx->file, lx->line, column(lx),
 			    "control character 0x%02x in a string", (unsigned char)*lx->p);
+			diag_hint(d, "strings are for people: printable characters");
 			return -1;
 		}
 		lx->p++;
@@ -113,6 +114,8 @@ lex_punct(struct lex *lx, struct tok *t, struct diag *d)
 			diag_hint(d, "equality is ==");
 		else if (c == '!')
 			diag_hint(d, "there is no negation: say what is allowed");
+		else
+			diag_hint(d, "words, numbers, \"strings\" and { } , & | == <= >= < > are known");
 		return -1;
 	}
 	lx->p += len;

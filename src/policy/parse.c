@@ -242,55 +242,78 @@ static const struct statement {
 	const char *name;
 	int (*parse)(struct parser *);
 	bool once, mandatory;
+	const char *form; /* the hint where nothing better is known */
 } statements[] = {
-    {"policy", st_policy, true, true},
-    {"about", st_about, true, true},
-    {"follows", parse_st_follows, true, false},
-    {"within", parse_st_within, true, false},
-    {"identity", parse_st_identity, true, true},
-    {"caps", parse_st_caps, true, true},
-    {"namespaces", parse_st_namespaces, true, true},
-    {"root", parse_st_root, true, true},
-    {"landlock", parse_st_landlock, true, true},
-    {"mdwe", parse_st_mdwe, true, true},
-    {"memory", parse_st_memory, true, false},
-    {"seccomp", parse_st_seccomp, true, false},
-    {"limit", parse_st_limit, false, false},
-    {"fd", parse_st_fd, false, false},
-    {"include", st_include, false, false},
-    {"default", parse_st_default, true, false},
-    {"allow", st_allow, false, false},
-    {"errno", st_errno, false, false},
-    {"log", st_log, false, false},
-    {"budget", parse_st_budget, true, false},
+    {"policy", st_policy, true, true,
+	"policy NAME version 1"},
+    {"about", st_about, true, true,
+	"about \"TEXT\""},
+    {"follows", parse_st_follows, true, false,
+	"follows NAME, or within NAME"},
+    {"within", parse_st_within, true, false,
+	"follows NAME, or within NAME"},
+    {"identity", parse_st_identity, true, true,
+	"identity uid ACCOUNT gid ACCOUNT groups none|keep"},
+    {"caps", parse_st_caps, true, true,
+	"caps none|NAME... [no-user-namespace NAME...] [NEED]"},
+    {"namespaces", parse_st_namespaces, true, true,
+	"namespaces user NEED mount NEED net NEED pid NEED ipc NEED uts NEED cgroup NEED"},
+    {"root", parse_st_root, true, true,
+	"root host, or root empty|sockets read-only [NEED]"},
+    {"landlock", parse_st_landlock, true, true,
+	"landlock off, or landlock NEED [abi >= N] allow nothing|sockets|RIGHT WHAT..."},
+    {"mdwe", parse_st_mdwe, true, true,
+	"mdwe required|optional|off"},
+    {"memory", parse_st_memory, true, false,
+	"memory secret required|optional|off"},
+    {"seccomp", parse_st_seccomp, true, false,
+	"seccomp off, or nothing"},
+    {"limit", parse_st_limit, false, false,
+	"limit NAME NUMBER..."},
+    {"fd", parse_st_fd, false, false,
+	"fd NUMBER[-NUMBER] NAME TYPE [read] [write]"},
+    {"include", st_include, false, false,
+	"include \"FILE\", in the policy itself"},
+    {"default", parse_st_default, true, false,
+	"default kill-process, or default errno ERROR"},
+    {"allow", st_allow, false, false,
+	"allow CALL [ARGUMENT OP VALUE]... why \"REASON\""},
+    {"errno", st_errno, false, false,
+	"errno ERROR CALL [ARGUMENT OP VALUE]... why \"REASON\""},
+    {"log", st_log, false, false,
+	"log CALL [ARGUMENT OP VALUE]... why \"REASON\""},
+    {"budget", parse_st_budget, true, false,
+	"budget syscalls N unpinned M"},
 };
 #define NSTATEMENTS (sizeof(statements) / sizeof(statements[0]))
 
 static int
 unknown_statement(struct parser *ps)
 {
+	static const struct word denials[] = {{"deny", 0}, {"kill", 0}, {"forbid", 0}, {"block", 0},
+	    {"except", 0}, {NULL, 0}};
+	static const struct word conditionals[] = {{"if", 0}, {"else", 0}, {"unless", 0}, {"when", 0},
+	    {"case", 0}, {NULL, 0}};
 	const char *near = NULL;
 	unsigned int dist = UINT32_MAX;
 
 	for (size_t i = 0; i < NSTATEMENTS; i++)
 		near = word_nearer(near, statements[i].name, ps->t.text, &dist);
 	parse_error(ps, "%s begins no statement", parse_found(ps));
-	if (strcmp(ps->t.text, "deny") == 0 || strcmp(ps->t.text, "kill") == 0)
+	if (word_find(denials, ps->t.text) != NULL)
 		diag_hint(ps->d, "there are no deny rules: what is not allowed is denied");
+	else if (word_find(conditionals, ps->t.text) != NULL)
+		diag_hint(ps->d, "there are no conditionals: a policy is the same everywhere");
 	else if (near != NULL)
 		diag_hint(ps->d, "did you mean \"%s\"?", near);
+	else
+		diag_hint(ps->d, "see gatehouse.policy(5)");
 	return -1;
 }
 
 static int
-parse_statement(struct parser *ps)
+known_statement(struct parser *ps, size_t i)
 {
-	size_t i = 0;
-
-	while (i < NSTATEMENTS && !parse_is(ps, TOK_WORD, statements[i].name))
-		i++;
-	if (i == NSTATEMENTS)
-		return unknown_statement(ps);
 	if (ps->seen[0] == 0 && i != 0) {
 		parse_error(ps, "%s before the policy's name", parse_found(ps));
 		diag_hint(ps->d, "the first statement is: policy NAME version 1");
@@ -307,6 +330,22 @@ parse_statement(struct parser *ps)
 	if (ps->t.kind != TOK_EOL)
 		return parse_error(ps, "%s does not belong here", parse_found(ps));
 	return parse_next(ps);
+}
+
+static int
+parse_statement(struct parser *ps)
+{
+	size_t i = 0;
+
+	while (i < NSTATEMENTS && !parse_is(ps, TOK_WORD, statements[i].name))
+		i++;
+	if (i == NSTATEMENTS)
+		return unknown_statement(ps);
+	if (known_statement(ps, i) == 0)
+		return 0;
+	if (ps->d->hint[0] == '\0')
+		diag_hint(ps->d, "%s", statements[i].form);
+	return -1;
 }
 
 static int
@@ -331,8 +370,8 @@ check_mandatory(struct parser *ps)
 
 		if (ps->seen[i] != 0 || !(statements[i].mandatory || (rules && p->seccomp != NEED_OFF)))
 			continue;
-		diag_set(ps->d, p->file, 0, 0, "there is no \"%s\"", name);
-		diag_hint(ps->d, "a policy says something about every layer; see gatehouse.policy(5)");
+		parse_error(ps, "there is no \"%s\"", name); /* at the end of the file */
+		diag_hint(ps->d, "a policy says something about every layer: %s", statements[i].form);
 		return -1;
 	}
 	return 0;
@@ -352,7 +391,8 @@ policy_parse(struct policy *p, const char *text, size_t len, const char *name, c
 	p->nsources = 1;
 	p->seccomp = NEED_REQUIRED;
 	if (len > POLICY_TEXT_MAX) {
-		diag_set(d, name, 0, 0, "over %u bytes", POLICY_TEXT_MAX);
+		diag_set(d, name, 1, 1, "over %u bytes", POLICY_TEXT_MAX);
+		diag_hint(d, "shorter comments, or includes");
 		return -1;
 	}
 	lex_init(&ps.lx, text, len, p->file);

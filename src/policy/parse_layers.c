@@ -19,15 +19,28 @@ maybe_need(struct parser *ps, enum layer_need *need)
 	return w != NULL ? parse_next(ps) : 0;
 }
 
+/* A later phase of the same process, or a new process: not both. */
+static int
+no_other(struct parser *ps, const char *word, const char *name)
+{
+	if (name[0] == '\0')
+		return 0;
+	return parse_error(ps, "%s, and \"%s %s\" above", parse_found(ps), word, name);
+}
+
 int
 parse_st_follows(struct parser *ps)
 {
+	if (no_other(ps, "within", ps->p->within) == -1)
+		return -1;
 	return parse_word(ps, "a policy's name", ps->p->follows, sizeof(ps->p->follows));
 }
 
 int
 parse_st_within(struct parser *ps)
 {
+	if (no_other(ps, "follows", ps->p->follows) == -1)
+		return -1;
 	return parse_word(ps, "a policy's name", ps->p->within, sizeof(ps->p->within));
 }
 
@@ -319,7 +332,7 @@ check_new_fd(struct parser *ps, const struct policy_fd *fd)
 int
 parse_st_fd(struct parser *ps)
 {
-	struct policy_fd fd = {0};
+	struct policy_fd fd = {.line = ps->t.line, .column = ps->t.column, .source = ps->source};
 	uint64_t ignored = 0;
 
 	if (ps->p->nfds == POLICY_FDS_MAX)
@@ -368,6 +381,8 @@ parse_st_budget(struct parser *ps)
 {
 	uint64_t calls = 0, unpinned = 0;
 
+	ps->p->budget_line = ps->t.line;
+	ps->p->budget_column = ps->t.column;
 	if (parse_keyword(ps, "syscalls") == -1 || parse_number(ps, "number", 1000, &calls) == -1 ||
 	    parse_keyword(ps, "unpinned") == -1 || parse_number(ps, "number", 1000, &unpinned) == -1)
 		return -1;

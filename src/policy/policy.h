@@ -93,6 +93,7 @@ struct policy_fd {
 	char name[24];
 	char type[24];        /* pipe tcp seqpacket stream memfd listen any */
 	bool read, write;
+	unsigned int line, column, source;
 };
 
 struct policy_limit {
@@ -154,6 +155,7 @@ struct policy {
 	struct policy_rule rules[POLICY_RULES_MAX];
 	unsigned int nrules;
 	unsigned int budget_syscalls, budget_unpinned;
+	unsigned int budget_line, budget_column;
 };
 
 enum policy_arch {

@@ -117,7 +117,20 @@ static const struct bad {
     {"policy t version 1\n;\n", 2, 1, "unexpected ';'", ""},
     {"policy t version 1\n\xff\n", 2, 1, "unexpected byte 0xff", ""},
     {"policy t version 1\nseccomp on\n", 2, 9, "expected \"off\"", ""},
-    {"policy t version 1\nabout \"x\"\n", 0, 0, "there is no \"identity\"", "every layer"},
+    {"policy t version 1\nabout \"x\"\n", 3, 1, "there is no \"identity\"", "every layer"},
+    {"policy t version 1\nif x86_64\n", 2, 1, "\"if\" begins no statement", "no conditionals"},
+    {"policy t version 1\nforbid ptrace\n", 2, 1, "\"forbid\" begins", "no deny rules"},
+    {"policy t version 1\nfrobnicate\n", 2, 1, "begins no statement", "gatehouse.policy(5)"},
+    {"policy t version 1\nallow read unless count == 1 why \"xxx\"\n", 2, 12, "no argument \"unless\"",
+	"fd, buf, count"},
+    {"policy t version 1\nallow read count not 1 why \"xxx\"\n", 2, 18, "", "allow CALL"},
+    {"policy t version 1\nidentity uid nobody\n", 2, 14, "\"nobody\" is no account", "login"},
+    {"policy t version 1\nidentity uid self gid self groups some\n", 2, 35, "expected \"none\"",
+	"identity uid ACCOUNT"},
+    {"policy t version 1\nmdwe on\n", 2, 6, "\"on\" is no", "required"},
+    {"policy t version 1\nmemory locked required\n", 2, 8, "expected \"secret\"", "memory secret"},
+    {"policy t version 1\nbudget 6\n", 2, 8, "expected \"syscalls\"", "budget syscalls N"},
+    {"policy t version 1\nallow read why \"x\"\n", 2, 16, "3 to", "why"},
     /* what only the whole shows */
     {HEAD "allow read why \"xxx\"\nallow read count <= 5 why \"xxx\"\n" END, 11, 7,
 	"says nothing new after t.policy:10", "remove"},
@@ -126,11 +139,12 @@ static const struct bad {
     {HEAD "allow read why \"xxx\"\nallow read why \"xxx\"\n" END, 11, 7, "says nothing new", ""},
     {HEAD "allow read count <= 5 why \"xxx\"\nerrno 1 read count >= 5 why \"xxx\"\n" END, 11, 9,
 	"another action", "tell them apart"},
-    {HEAD FD END, 0, 0, "descriptor 3, \"client\", is used by no rule", "remove"},
-    {HEAD "allow read why \"x x\"\nbudget syscalls 0 unpinned 0\n", 0, 0, "over the budget of 0",
+    {HEAD FD END, 10, 4, "descriptor 3, \"client\", is used by no rule", "remove"},
+    {HEAD "allow read why \"x x\"\nbudget syscalls 0 unpinned 0\n", 11, 8, "over the budget of 0",
 	"remove or pin"},
-    {HEAD "errno 1 read why \"xxx\"\nbudget syscalls 0 unpinned 0\n", 0, 0, "could not even exit", ""},
-    {HEAD "follows a\nwithin b\n" END, 0, 0, "both \"follows a\"", ""},
+    {HEAD "errno 1 read why \"xxx\"\nbudget syscalls 0 unpinned 0\n", 11, 8, "could not even exit", ""},
+    {HEAD "follows a\nwithin b\n" END, 11, 8, "\"b\", and \"follows a\" above", "or within"},
+    {HEAD "within b\nfollows a\n" END, 11, 9, "\"a\", and \"within b\" above", "or within"},
 };
 
 static void
@@ -144,7 +158,7 @@ errors_have_place_word_and_hint(void **state)
 			fail_msg("accepted: %s", bad[i].text);
 		diag_format(&d, msg, sizeof(msg));
 		if (strstr(d.text, bad[i].says) == NULL || strstr(d.hint, bad[i].hint) == NULL ||
-		    d.line != bad[i].line || d.column != bad[i].column)
+		    d.hint[0] == '\0' || d.line == 0 || strcmp(d.file, "t.policy") != 0 || d.line != bad[i].line || d.column != bad[i].column)
 			fail_msg("%s\n  for: %s  expected %u:%u \"%s\" (%s)", msg, bad[i].text,
 			    bad[i].line, bad[i].column, bad[i].says, bad[i].hint);
 	}

@@ -111,15 +111,19 @@ sim_arch(struct sim *s, const char *name)
 	    strcmp(name, "i386") == 0 || strcmp(name, "aarch64") == 0;
 }
 
+/* both: the architecture that "both" means this time. */
 static bool
-sim_parse(struct sim *s, const struct policy *p, char *line)
+sim_parse(struct sim *s, const struct policy *p, char *line, enum policy_arch both)
 {
-	char *save = NULL, *arch = strtok_r(line, " \t\n", &save), *call, *end;
+	char *save = NULL, *end, *call;
+	const char *arch = strtok_r(line, " \t\n", &save);
 	char *words[16];
 	int n = 0, x86_64, aarch64;
 
 	memset(s, 0, sizeof(*s));
 	call = strtok_r(NULL, " \t\n", &save);
+	if (strcmp(arch, "both") == 0)
+		arch = policy_arch_name(both);
 	while (n < 16 && (words[n] = strtok_r(NULL, " \t\n", &save)) != NULL)
 		n++;
 	if (call == NULL || n < 1 || n > 8 || !sim_arch(s, arch))
@@ -129,6 +133,8 @@ sim_parse(struct sim *s, const struct policy *p, char *line)
 		if (!call_numbers(call, &x86_64, &aarch64))
 			return false;
 		s->sd.nr = s->arch == PARCH_X86_64 ? x86_64 : aarch64;
+		if (s->sd.nr == -1)
+			return false;
 	}
 	if (strcmp(arch, "x32") == 0)
 		s->sd.nr |= 0x40000000;
@@ -212,11 +218,13 @@ sims(void **state)
 			if (line[strspn(line, " \t")] == '\0')
 				continue;
 			snprintf(where, sizeof(where), "%s:%u: %s", path, n, line);
-			strcpy(copy, line);
-			if (!sim_parse(&s, &set.policy[id], copy))
-				fail_msg("%s: cannot be read", where);
-			sim_line(&s, (enum policy_id)id, where);
-			lines++;
+			for (int a = 0; a < (strncmp(line, "both", 4) == 0 ? 2 : 1); a++) {
+				strcpy(copy, line);
+				if (!sim_parse(&s, &set.policy[id], copy, (enum policy_arch)a))
+					fail_msg("%s: cannot be read", where);
+				sim_line(&s, (enum policy_id)id, where);
+				lines++;
+			}
 		}
 		fclose(f);
 	}
@@ -251,6 +259,30 @@ golden_is(const char *name, const char *text, size_t len)
 		    "    UPDATE_GOLDEN=1 build/unit/test_policy_sim && git diff " SIM_DIR "/golden\n",
 	    path);
 	return false;
+}
+
+static void
+examples(void **state)
+{
+	static const char *const names[] = {"xz", "openssl-server", "python"};
+	static struct policy p;
+	bool same = true;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		char name[100], *text = NULL;
+		size_t len = 0;
+		FILE *f = open_memstream(&text, &len);
+
+		if (policy_load(&p, "policy/examples", names[i], &d) == -1)
+			fail_msg("%s", d.text);
+		policy_list(f, &p);
+		fclose(f);
+		snprintf(name, sizeof(name), "example-%s.txt", names[i]);
+		same = golden_is(name, text, len) && same;
+		free(text);
+	}
+	assert_true(same);
 }
 
 static void
@@ -293,6 +325,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(sims),
 	    cmocka_unit_test(goldens),
+	    cmocka_unit_test(examples),
 	};
 
 	return cmocka_run_group_tests(tests, load, unload);

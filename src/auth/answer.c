@@ -111,7 +111,8 @@ answer_failure(const struct auth_answer *a, const char *hostname, int64_t now,
 	const char *code = a->code[0] != '\0' ? a->code : a->authz ? "authz_fail"
 	    : a->user_disabled ? "user_disabled" : a->pass_expired ? "pass_expired" : "";
 
-	if (a->bad || a->temp || strcmp(code, "temp_fail") == 0 || strcmp(code, "temp") == 0) {
+	/* a->bad, a name over the limit say, does not matter: it is a failure as it is. */
+	if (a->temp || strcmp(code, "temp_fail") == 0 || strcmp(code, "temp") == 0) {
 		answer_temp(hostname, now, OUT_TEMP, f);
 		return;
 	}

@@ -119,7 +119,10 @@ forbidden(struct conn *c, const char *name)
 	const struct dlg_mech *m = server_mech(name);
 	bool secured = c->tls || (c->info.flags & CONN_SECURED) != 0;
 
-	if (!c->tls && (set->ssl == SSL_REQUIRED || (c->info.flags & CONN_TLS_IMPLICIT) != 0)) {
+	/* ssl = required means strangers: the own host and trusted networks count as
+	 * secured, as in Dovecot (D.1).  TLS from the first byte has no such way round. */
+	if ((set->ssl == SSL_REQUIRED && !secured) ||
+	    (!c->tls && (c->info.flags & CONN_TLS_IMPLICIT) != 0)) {
 		refuse(c, DLG_FAIL_SSL_REQUIRED, OUT_PLAINTEXT);
 		return true;
 	}

@@ -111,7 +111,7 @@ dlg_close(struct dlg_event *ev, const char *reason)
 bool
 dlg_mech_usable(const struct dialog *d, const struct dlg_mech *m)
 {
-	if ((m->flags & DLG_MECH_PRIVATE) != 0 || (d->set->ssl_required && !d->tls_on))
+	if ((m->flags & DLG_MECH_PRIVATE) != 0 || (d->set->ssl_required && !d->secured))
 		return false;
 	return (m->flags & DLG_MECH_PLAINTEXT) == 0 || d->secured || d->set->plaintext_allowed;
 }
@@ -154,7 +154,7 @@ static bool
 admit(struct dialog *d, const struct dlg_mech *m, const char *name, size_t len,
     struct dlg_event *ev)
 {
-	if (d->set->ssl_required && !d->tls_on)
+	if (d->set->ssl_required && !d->secured)
 		dlg_refuse_login(d, DLG_FAIL_SSL_REQUIRED, name, len, ev);
 	else if (m == NULL || (m->flags & DLG_MECH_PRIVATE) != 0)
 		dlg_refuse_login(d, DLG_FAIL_MECH, name, len, ev);
@@ -226,8 +226,8 @@ dlg_continue_sasl(struct dialog *d, const uint8_t *in, size_t len, size_t *used,
 	case SASL_CANCELLED:
 		of(d)->fail(d, DLG_FAIL_BASE64, "Authentication aborted by client.");
 		break;
-	default:
-		of(d)->fail(d, DLG_FAIL_BASE64, "Invalid base64 in response");
+	default: /* the words of Dovecot's login processes */
+		of(d)->fail(d, DLG_FAIL_REASON, "Invalid base64 in response");
 		break;
 	}
 	ev->type = DLG_AUTH_CANCEL;
@@ -313,6 +313,7 @@ dlg_tls_started(struct dialog *d)
 	d->tls_offered = false;
 	/* Nothing said in the clear counts any more (RFC 9051 6.2.1). */
 	d->capability_asked = false;
+	d->after_starttls = true;
 	d->user_len = 0;
 	explicit_bzero(d->user, sizeof(d->user));
 }

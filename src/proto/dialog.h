@@ -52,7 +52,7 @@ struct dlg_settings {
 	const char *imap_capability; /* "" default; "+X Y" adds; else replaces (D.4) */
 	const char *imap_id_send;    /* inside of "* ID (...)"; "": NIL */
 	bool imap_literal_minus;
-	bool ssl_required;           /* ssl = required */
+	bool ssl_required;           /* ssl = required: nothing but on secured connections */
 	bool plaintext_allowed;      /* disable_plaintext_auth = no */
 };
 
@@ -126,12 +126,13 @@ struct dialog {
 	enum dlg_state state;
 	unsigned int bad_commands;
 	bool capability_asked;        /* IMAP: prefix "1" (B.3) */
+	bool after_starttls;          /* where every client has to ask: that says nothing */
 	bool auth_command;            /* AUTHENTICATE/AUTH rather than LOGIN/PASS */
 	size_t prompted;              /* IMAP: "+ OK" was said for the literals up to here */
 	bool skipping;                /* swallowing a refused literal or over-long SASL line */
 	uint32_t skip_left;
 	char tag[DLG_TAG_MAX + 1];
-	char user[256];               /* POP3 USER; IMAP unused */
+	char user[1024];              /* POP3 USER; IMAP unused */
 	size_t user_len;
 	char apop[160];               /* POP3 challenge, "" none */
 

@@ -27,10 +27,9 @@ put_capability(struct dialog *d)
 	if (own[0] != '\0' && own[0] != '+') {
 		dlg_put(d, "%s", own);
 	} else {
-		dlg_put(d, "IMAP4rev1 SASL-IR LOGIN-REFERRALS ID ENABLE IDLE LITERAL%c",
+		dlg_put(d, "IMAP4rev1 SASL-IR LOGIN-REFERRALS ID ENABLE IDLE%s%s LITERAL%c",
+		    own[0] == '+' ? " " : "", own[0] == '+' ? own + 1 : "",
 		    d->set->imap_literal_minus ? '-' : '+');
-		if (own[0] == '+')
-			dlg_put(d, " %s", own + 1);
 	}
 	if (d->tls_offered && !d->tls_on)
 		dlg_put(d, " STARTTLS");
@@ -101,7 +100,8 @@ imap_fail(struct dialog *d, enum dlg_fail why, const char *text)
 /* What a command's handler says of it. */
 enum verdict {
 	DONE,
-	BAD
+	BAD,
+	BAD_UNCOUNTED /* said, but not one of the three */
 };
 
 typedef enum verdict (*handler)(struct dialog *d, struct imap_cursor *c, struct dlg_event *ev);
@@ -118,7 +118,7 @@ on_capability(struct dialog *d, struct imap_cursor *c, struct dlg_event *ev)
 	(void)ev;
 	if (no_args(c) == BAD)
 		return BAD;
-	d->capability_asked = true;
+	d->capability_asked = !d->after_starttls;
 	dlg_put(d, "* CAPABILITY ");
 	put_capability(d);
 	dlg_put(d, "\r\n%s OK Pre-login capabilities listed, post-login capabilities have more.\r\n",
@@ -167,6 +167,10 @@ id_list(struct imap_cursor *c)
 			c->p++;
 			return true;
 		}
+		if (imap_eol(c)) {
+			c->error = "Missing ')'";
+			return false;
+		}
 		if ((pairs > 0 && !blank) || imap_nstring(c, text, ID_FIELD_MAX, &nil) < 0 || nil ||
 		    !imap_blanks(c) || imap_nstring(c, text, sizeof(text), &nil) < 0)
 			return false;
@@ -179,8 +183,10 @@ on_id(struct dialog *d, struct imap_cursor *c, struct dlg_event *ev)
 {
 	(void)ev;
 	if (!imap_blanks(c) || !id_list(c) || !imap_last(c)) {
+		if (c->error != NULL)
+			return BAD;
 		c->error = "Invalid ID parameters";
-		return BAD;
+		return BAD_UNCOUNTED;
 	}
 	if (d->set->imap_id_send[0] != '\0')
 		dlg_put(d, "* ID (%s)\r\n", d->set->imap_id_send);
@@ -299,6 +305,12 @@ tag_harmless(const char *tag)
 	return true;
 }
 
+static void
+put_bad(struct dialog *d, bool tagged, const char *text)
+{
+	dlg_put(d, "%s BAD %s\r\n", tagged && tag_harmless(d->tag) ? d->tag : "*", text);
+}
+
 /* Three in all, of whatever kind (D.4). */
 static void
 bad_command(struct dialog *d, bool tagged, const char *text, struct dlg_event *ev)
@@ -308,7 +320,7 @@ bad_command(struct dialog *d, bool tagged, const char *text, struct dlg_event *e
 		dlg_close(ev, "Too many invalid commands");
 		return;
 	}
-	dlg_put(d, "%s BAD %s\r\n", tagged && tag_harmless(d->tag) ? d->tag : "*", text);
+	put_bad(d, tagged, text);
 }
 
 static void
@@ -317,6 +329,7 @@ run(struct dialog *d, const uint8_t *in, size_t len, struct dlg_event *ev)
 	struct imap_cursor c = {.p = in, .end = in + len};
 	const uint8_t *tag, *name;
 	size_t tag_len, name_len = 0;
+	enum verdict verdict;
 	handler h;
 
 	ev->type = DLG_REPLIED;
@@ -339,11 +352,15 @@ run(struct dialog *d, const uint8_t *in, size_t len, struct dlg_event *ev)
 		    "name. Add that before the command, like: a login user pass", ev);
 		return;
 	}
-	if (h == NULL || h(d, &c, ev) == BAD) {
-		ev->type = DLG_REPLIED;
-		d->state = DLG_ST_COMMAND;
+	verdict = h != NULL ? h(d, &c, ev) : BAD;
+	if (verdict == DONE)
+		return;
+	ev->type = DLG_REPLIED;
+	d->state = DLG_ST_COMMAND;
+	if (verdict == BAD)
 		bad_command(d, true, c.error != NULL ? c.error : BAD_TEXT, ev);
-	}
+	else
+		put_bad(d, true, c.error);
 }
 
 /* "tag AUTHENTICATE ": its line may be long. */

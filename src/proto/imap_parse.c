@@ -200,7 +200,7 @@ atom_error(uint8_t ch, bool first)
 	if (ch == ')')
 		return "Unexpected ')'";
 	if (ch == '(' && first)
-		return "Too many '('";
+		return NULL; /* a list: nothing special */
 	return ch >= 0x80 ? "8bit data in atom" : "Invalid characters in atom";
 }
 

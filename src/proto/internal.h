@@ -8,7 +8,7 @@
 
 #define DLG_BAD_MAX 3       /* the third bad command ends it (D.4) */
 #define DLG_LINE_MAX 1026   /* bytes of a line that is not SASL (D.3) */
-#define DLG_LITERAL_MAX 8192
+#define DLG_LITERAL_MAX 8191
 
 /* Append to d->out; what does not fit is dropped whole (it cannot happen while
  * the session keeps to dialog.h's rule). */

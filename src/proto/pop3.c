@@ -191,7 +191,7 @@ on_apop(struct dialog *d, const uint8_t *arg, size_t len, struct dlg_event *ev)
 		dlg_put(d, "-ERR APOP not enabled.\r\n");
 		return true;
 	}
-	if (d->set->ssl_required && !d->tls_on) {
+	if (d->set->ssl_required && !d->secured) {
 		dlg_refuse_login(d, DLG_FAIL_SSL_REQUIRED, "APOP", 4, ev);
 		return true;
 	}

@@ -341,13 +341,20 @@ rules(void **state)
 	close_conn(&p);
 	assert_non_null(strstr(logged(), "Auth failed (tried to use disallowed plaintext auth)"));
 	set.ssl = SSL_REQUIRED;
-	open_conn(&p, CONN_TLS_OFFERED | CONN_SECURED);
+	open_conn(&p, CONN_TLS_OFFERED);
 	expect(&p, MSG_AUTH_READY);
 	start(&p, 1, "CRAM-MD5", NULL);
 	assert_int_equal(failure(&p), DLG_FAIL_SSL_REQUIRED);
 	assert_int_equal(conn_tls_on(p.id), true);
 	start(&p, 2, "CRAM-MD5", NULL);
 	assert_non_null(strstr(auth_heard(), "\tsecured=tls\t"));
+	close_conn(&p);
+	/* The own host and trusted networks are no strangers (D.1). */
+	open_conn(&p, CONN_TLS_OFFERED | CONN_SECURED);
+	expect(&p, MSG_AUTH_READY);
+	auth_heard();
+	start(&p, 1, "PLAIN", NULL);
+	assert_non_null(strstr(auth_heard(), "\tsecured\t"));
 	set.ssl = SSL_YES;
 	close_conn(&p);
 }

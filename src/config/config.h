@@ -59,7 +59,7 @@ struct config {
 	char login_greeting[256];
 	char login_log_format_elements[256];
 	char imap_capability[1024];
-	char imap_id_send[512];
+	char imap_id_send[512];         /* key value ..., "*" our own word for it */
 	bool imap_literal_minus;
 	struct conn_net login_trusted_networks[SETTINGS_NETS_MAX];
 	unsigned int nnets;

@@ -49,6 +49,8 @@ bool value_bool(const char *s, bool *out);
 bool value_count(const char *s, uint64_t max, uint64_t *out);
 bool value_size(const char *s, uint64_t *bytes);          /* 64M, 1 G, 512k, 0 */
 bool value_time_ms(const char *s, uint64_t *ms);          /* 60s, 3 min, 500 ms, 1h; bare: seconds */
+/* imap_id_send ("name *") as what stands in "* ID (...)"; "" for no pair. */
+bool value_id_pairs(const char *s, char *dst, size_t cap);
 void format_size(uint64_t bytes, char *dst, size_t cap);
 void format_time(uint64_t ms, char *dst, size_t cap);
 
@@ -66,6 +68,7 @@ enum setting_type {
 	ST_SSL,       /* enum ssl_mode */
 	ST_TLSVER,    /* uint16_t */
 	ST_NETS,      /* login_trusted_networks */
+	ST_ID,        /* imap_id_send: char[size] */
 	ST_LAYERS,    /* confine_optional */
 	ST_SPAWN,     /* bool spawn_exec: fork, exec */
 	ST_UNLIMITED, /* uint32_t, "unlimited" is 0 */

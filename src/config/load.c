@@ -37,7 +37,7 @@ config_defaults(struct config *c)
 	    .login_greeting = "Gatehouse ready.",
 	    .login_log_format_elements =
 		"user=<%u> method=%m rip=%r lip=%l mpid=%e %c session=<%{session}>",
-	    .imap_id_send = "\"name\" \"gatehouse\"",
+	    .imap_id_send = "name *",
 	    .mail_max_userip_connections = 10,
 	    .default_process_limit = 100,
 	    .default_client_limit = 1000,

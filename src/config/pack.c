@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/str.h"
+#include "config/internal.h"
 
 #define STOP_GRACE_MS 3000 /* from CONN_STOP to SIGKILL */
 
@@ -73,7 +74,7 @@ config_to_worker(const struct config *c, struct worker_settings *s)
 	str_copy(s->hostname, sizeof(s->hostname), c->hostname);
 	str_copy(s->greeting, sizeof(s->greeting), c->login_greeting);
 	str_copy(s->imap_capability, sizeof(s->imap_capability), c->imap_capability);
-	str_copy(s->imap_id_send, sizeof(s->imap_id_send), c->imap_id_send);
+	value_id_pairs(c->imap_id_send, s->imap_id_send, sizeof(s->imap_id_send));
 	s->imap_literal_minus = c->imap_literal_minus;
 	s->ssl = c->ssl;
 	s->disable_plaintext_auth = c->disable_plaintext_auth;

@@ -44,7 +44,7 @@ const struct setting settings[] = {
     G("login_log_format_elements", ST_STR, login_log_format_elements, 0, 0, NULL),
     G("login_trusted_networks", ST_NETS, login_trusted_networks, 0, 0, NULL),
     G("imap_capability", ST_STR, imap_capability, 0, 0, NULL),
-    G("imap_id_send", ST_STR, imap_id_send, 0, 0, NULL),
+    G("imap_id_send", ST_ID, imap_id_send, 0, 0, NULL),
     G("imap_literal_minus", ST_BOOL, imap_literal_minus, 0, 0, NULL),
     G("mail_max_userip_connections", ST_U32, mail_max_userip_connections, 0, UINT32_MAX, NULL),
     G("auth_verbose", ST_BOOL, auth_verbose, 0, 0, NULL),
@@ -298,6 +298,7 @@ setting_store(const struct setting *s, void *base, const char *value, const char
     size_t cap)
 {
 	void *p = (char *)base + s->off;
+	char text[512];
 
 	switch (s->type) {
 	case ST_U32:
@@ -305,6 +306,10 @@ setting_store(const struct setting *s, void *base, const char *value, const char
 	case ST_TIME:
 	case ST_UNLIMITED:
 		return store_number(s, p, value, why, cap);
+	case ST_ID:
+		if (!value_id_pairs(value, text, sizeof(text)))
+			return refuse(why, cap, "must be pairs of words: a key, and its value or *");
+		__attribute__((fallthrough));
 	case ST_STR:
 		return str_copy(p, s->size, value) ? 0 : refuse(why, cap, "is too long");
 	case ST_PATH:
@@ -393,6 +398,7 @@ setting_format(const struct setting *s, const void *base, char *dst, size_t cap)
 		snprintf(dst, cap, "%s%s", *(const char *)p != '\0' ? "<" : "", (const char *)p);
 		break;
 	case ST_STR:
+	case ST_ID:
 	case ST_PATH:
 		snprintf(dst, cap, "%s", (const char *)p);
 		break;

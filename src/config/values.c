@@ -91,6 +91,56 @@ value_time_ms(const char *s, uint64_t *ms)
 	return scaled(s, units, 1000, ms);
 }
 
+/* One word as a quoted string (RFC 3501 9), "*" as what we say of ourselves. */
+static size_t
+put_quoted(char *dst, size_t cap, const char *key, const char *word, size_t len)
+{
+	size_t n = 0;
+
+	if (len == 1 && *word == '*') {
+		if (strcasecmp(key, "name") != 0)
+			return (size_t)snprintf(dst, cap, "NIL");
+		word = "gatehouse";
+		len = 9;
+	}
+	for (size_t i = 0; i < len && n + 4 < cap; i++) {
+		if (n == 0)
+			dst[n++] = '"';
+		if (word[i] == '"' || word[i] == '\\')
+			dst[n++] = '\\';
+		dst[n++] = word[i];
+	}
+	if (n + 2 > cap)
+		return cap;
+	dst[n++] = '"';
+	dst[n] = '\0';
+	return n;
+}
+
+bool
+value_id_pairs(const char *s, char *dst, size_t cap)
+{
+	char key[64] = "";
+	unsigned int words = 0;
+	size_t n = 0, len;
+
+	dst[0] = '\0';
+	for (; *(s += strspn(s, " \t")) != '\0'; s += len, words++) {
+		len = strcspn(s, " \t");
+		if (words > 0 && n + 1 < cap)
+			dst[n++] = ' ';
+		if (words % 2 == 0 && !str_copy_n(key, sizeof(key), s, len))
+			return false;
+		for (size_t i = 0; i < len; i++)
+			if ((unsigned char)s[i] < 0x20 || (unsigned char)s[i] > 0x7e)
+				return false;
+		n += put_quoted(dst + n, cap - n, words % 2 == 1 ? key : "", s, len);
+		if (n + 2 > cap)
+			return false;
+	}
+	return words % 2 == 0;
+}
+
 void
 format_size(uint64_t bytes, char *dst, size_t cap)
 {

@@ -339,7 +339,7 @@ class Required(SystemTest):
     settings = "ssl = required"
 
     def test_nothing_without_tls(self):
-        c = self.pop3(equal=True)
+        c = self.pop3()
         self.assertEqual(c.multiline("CAPA")[1][-2:], ["STLS", "SASL"])
         self.assertRegex(c.command("USER alice"), r"^-ERR \[AUTH\] ")
         for command in ("AUTH PLAIN", "AUTH CRAM-MD5", "AUTH X",
@@ -349,6 +349,10 @@ class Required(SystemTest):
         c.command("STLS")
         c.start_tls()
         self.assertEqual(c.login(), "+OK Logged in.")
+
+    def test_the_own_host_is_no_stranger(self):
+        """As in Dovecot: webmail beside the server needs no TLS."""
+        self.assertEqual(self.pop3(equal=True).login(), "+OK Logged in.")
 
 
 class Plain(SystemTest):

@@ -54,6 +54,7 @@ struct config {
 	uint16_t ssl_min_version;       /* 0x0303 */
 	char ssl_cipher_list[1024], ssl_cipher_suites[512], ssl_curve_list[256];
 	bool ssl_prefer_server_ciphers;
+	uint32_t ssl_session_lifetime_ms; /* 0: no resumption */
 
 	bool disable_plaintext_auth;    /* yes */
 	char login_greeting[256];

@@ -33,6 +33,7 @@ config_defaults(struct config *c)
 	    .listen = "*, ::",
 	    .ssl = SSL_YES,
 	    .ssl_min_version = 0x0303,
+	    .ssl_session_lifetime_ms = 1800000,
 	    .disable_plaintext_auth = true,
 	    .login_greeting = "Gatehouse ready.",
 	    .login_log_format_elements =

@@ -16,6 +16,14 @@ model(const struct config_service *s)
 	return s->spawn_exec ? MODEL_EXEC : MODEL_FORK;
 }
 
+/* The one place that decides whether sessions can be resumed, for workers and
+ * signer.  What a session proves, it proves again without being asked. */
+static uint32_t
+session_lifetime_ms(const struct config *c)
+{
+	return c->ssl == SSL_NO ? 0 : c->ssl_session_lifetime_ms;
+}
+
 void
 config_to_launcher(const struct config *c, struct launcher_settings *s)
 {
@@ -84,6 +92,7 @@ config_to_worker(const struct config *c, struct worker_settings *s)
 	str_copy(s->ssl_cipher_suites, sizeof(s->ssl_cipher_suites), c->ssl_cipher_suites);
 	str_copy(s->ssl_curve_list, sizeof(s->ssl_curve_list), c->ssl_curve_list);
 	s->login_timeout_ms = c->login_timeout_ms;
+	s->session_lifetime_ms = session_lifetime_ms(c);
 	s->debug = c->auth_debug;
 }
 
@@ -91,5 +100,6 @@ void
 config_to_keys(const struct config *c, struct keys_settings *s)
 {
 	s->sign_limit = SIGN_LIMIT;
+	s->session_lifetime_ms = session_lifetime_ms(c);
 	s->debug = c->auth_debug;
 }

@@ -38,6 +38,7 @@ const struct setting settings[] = {
     G("ssl_cipher_suites", ST_STR, ssl_cipher_suites, 0, 0, NULL),
     G("ssl_curve_list", ST_STR, ssl_curve_list, 0, 0, NULL),
     G("ssl_prefer_server_ciphers", ST_BOOL, ssl_prefer_server_ciphers, 0, 0, NULL),
+    G("ssl_session_lifetime", ST_TIME, ssl_session_lifetime_ms, 0, 7 * DAY, NULL),
     G("disable_plaintext_auth", ST_BOOL, disable_plaintext_auth, 0, 0, NULL),
     G("auth_allow_cleartext", ST_NOT_BOOL, disable_plaintext_auth, 0, 0, NULL),
     G("login_greeting", ST_STR, login_greeting, 0, 0, NULL),

@@ -39,6 +39,7 @@ static const struct field worker_fields[] = {
     U16(worker_settings, ssl_min_version), STR(worker_settings, ssl_cipher_list),
     STR(worker_settings, ssl_cipher_suites), STR(worker_settings, ssl_curve_list),
     U32(worker_settings, login_timeout_ms), U32(worker_settings, sign_timeout_ms),
+    U32(worker_settings, session_lifetime_ms),
     U32(worker_settings, arena_bytes), U8(worker_settings, debug),
     PLAN(worker_settings, template_plan), PLAN(worker_settings, exec_plan),
     PLAN(worker_settings, pool_plan), U16(worker_settings, ncerts)};
@@ -69,7 +70,8 @@ static const struct field auth_fields[] = {
     U8(auth_settings, auth_verbose), U8(auth_settings, debug), PLAN(auth_settings, plan)};
 
 static const struct field keys_fields[] = {
-    U16(keys_settings, nkeys), U32(keys_settings, sign_limit), U32(keys_settings, arena_bytes),
+    U16(keys_settings, nkeys), U32(keys_settings, sign_limit),
+    U32(keys_settings, session_lifetime_ms), U32(keys_settings, arena_bytes),
     U8(keys_settings, memory), U8(keys_settings, debug), PLAN(keys_settings, plan)};
 
 static void

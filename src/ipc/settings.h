@@ -70,6 +70,7 @@ struct worker_settings {
 	char ssl_curve_list[256];
 	uint32_t login_timeout_ms;
 	uint32_t sign_timeout_ms;
+	uint32_t session_lifetime_ms; /* TLS resumption; 0: none */
 	uint32_t arena_bytes;       /* OpenSSL's arena: for each connection in fork and exec */
 	uint8_t debug;
 	struct late_plan template_plan, exec_plan, pool_plan;
@@ -121,6 +122,7 @@ struct auth_settings {
 struct keys_settings {
 	uint16_t nkeys; /* that many KEY messages follow */
 	uint32_t sign_limit; /* signatures for one connection */
+	uint32_t session_lifetime_ms; /* 0: no resumption */
 	uint32_t arena_bytes;
 	uint8_t memory; /* enum layer_need: memfd_secret required, optional, off */
 	uint8_t debug;

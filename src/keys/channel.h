@@ -1,19 +1,23 @@
 /*
  * Signing channels: one for each connection, from CONN_OPEN until the worker is
- * gone or has the signatures of one handshake.  What comes in here is a
- * stranger's word at worst: a malformed request costs the channel, a refused one
- * too, so that no connection gets more than the limit's worth of work from us.
+ * gone or has what one handshake needs: at most two look-ups of a session, the
+ * signature, and a session to keep (with resumption that message, perhaps empty,
+ * is the last one).  What comes in here is a stranger's word at worst: a malformed
+ * request costs the channel, a refused one too, so that no connection gets more
+ * than the limit's worth of work from us.
  */
 #ifndef KEYS_CHANNEL_H
 #define KEYS_CHANNEL_H
 
 #include <stdint.h>
 
+#include "ipc/conn.h"
+
 /* sign_limit: signatures for one connection. */
 void channels_init(uint32_t sign_limit);
 
 /* fd becomes the channel's; closed at once if there is no room for it. */
-void channel_open(uint32_t conn, int fd);
+void channel_open(const struct conn_info *info, int fd);
 /* Handler for WATCH_CHANNEL. */
 void channel_ready(int fd, uint32_t events);
 

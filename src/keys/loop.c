@@ -6,6 +6,7 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sysexits.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/log.h"
@@ -30,6 +31,15 @@ loop_init(void)
 	if (dup3(fd, LOOP_FD, O_CLOEXEC) == -1)
 		return -1;
 	return close(fd);
+}
+
+uint64_t
+loop_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_BOOTTIME, &t); /* vDSO */
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
 int
@@ -79,10 +89,10 @@ loop_close(int fd)
 }
 
 void
-loop_once(const loop_fn handlers[WATCH__MAX])
+loop_once(const loop_fn handlers[WATCH__MAX], int timeout_ms)
 {
 	struct epoll_event batch[BATCH];
-	int n = epoll_pwait(LOOP_FD, batch, BATCH, -1, NULL);
+	int n = epoll_pwait(LOOP_FD, batch, BATCH, timeout_ms, NULL);
 
 	if (n == -1 && errno != EINTR)
 		fatal(EX_OSERR, "epoll_pwait");

@@ -36,7 +36,10 @@ void loop_want_write(int fd, int want);
 void loop_pause(int fd);
 /* Forget and close. */
 void loop_close(int fd);
-/* Wait, then call handlers[kind] for each descriptor that is ready. */
-void loop_once(const loop_fn handlers[WATCH__MAX]);
+/* Wait (-1: as long as it takes), then call handlers[kind] for each descriptor
+ * that is ready. */
+void loop_once(const loop_fn handlers[WATCH__MAX], int timeout_ms);
+/* Milliseconds, those of a suspended machine included.  No system call. */
+uint64_t loop_now(void);
 
 #endif

@@ -22,7 +22,10 @@
 #include "keys/key.h"
 #include "keys/loop.h"
 #include "keys/peer.h"
+#include "keys/resume.h"
 #include "keys/secret.h"
+
+#define EXPIRE_MS 30000 /* a session is wiped at most this long after its time */
 
 static const loop_fn handlers[WATCH__MAX] = {
     [WATCH_CONTROL] = peer_control_ready,
@@ -65,13 +68,17 @@ main(void)
 	if (fds_fill() == -1 || loop_init() == -1)
 		fatal(EX_OSERR, "epoll");
 	channels_init(set.sign_limit);
+	if (!resume_init(set.session_lifetime_ms))
+		fatal(EX_OSERR, "no memory for resumable sessions");
 	peers_start(&rep);
 	peers_collect_keys(set.nkeys);
 	if (late_filter(&set.plan, FILTER_SELF) == -1)
 		fatal(EX_OSERR, "cannot install the key-signer filter");
 	peers_answer_keys();
 	/* Without supervisor the connections that are here are served to their end. */
-	while (!peers_gone() || channels_open() > 0)
-		loop_once(handlers);
+	while (!peers_gone() || channels_open() > 0) {
+		loop_once(handlers, resume_count() > 0 ? EXPIRE_MS : -1);
+		resume_expire(loop_now());
+	}
 	_exit(EX_OK);
 }

@@ -216,7 +216,7 @@ from_launcher(struct msgin *m)
 
 	if (m->type != MSG_CONN_OPEN || m->nfds != 1 || !conn_get(&m->r, m->id, &info))
 		return false;
-	channel_open(m->id, msg_take_fd(m, 0));
+	channel_open(&info, msg_take_fd(m, 0));
 	return true;
 }
 

@@ -35,6 +35,9 @@ struct remotekey_channel {
 	int fd;              /* FD_SIGNER, or a pooled connection's */
 	uint32_t timeout_ms;
 	uint32_t next_id;
+	uint8_t gets;        /* look-ups of sessions so far (resume.h) */
+	bool put;            /* the last word, SESSION_PUT, was said */
+	bool lost;           /* an answer did not come, or a wrong one: out of step */
 };
 long remotekey_channel(void *arg, uint16_t key, uint16_t sigalg, const uint8_t *tbs,
     size_t tbs_len, uint8_t *sig, size_t cap);

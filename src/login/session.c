@@ -10,6 +10,7 @@
 #include "common/str.h"
 #include "ipc/msg.h"
 #include "login/heap.h"
+#include "login/resume.h"
 #include "login/tls.h"
 
 /* In the clear nothing may be read that cannot be handed over with the rest
@@ -109,13 +110,19 @@ tls_done(struct session *s)
 static void
 handshake(struct session *s)
 {
+	const struct resume_store store = {resume_channel_get, resume_channel_put, &s->signer};
 	int n, err;
 
-	/* Signing requests of this handshake go out on this connection's channel. */
+	/* Requests of this handshake go out on this connection's channel. */
 	remotekey_set_signer(remotekey_channel, &s->signer);
+	resume_set_store(&store);
 	ERR_clear_error();
 	n = SSL_do_handshake(s->ssl);
+	resume_set_store(NULL);
 	if (n == 1) {
+		/* The signer waits for the last word: no session is one, too. */
+		if (s->w->set.session_lifetime_ms != 0)
+			resume_channel_put(&s->signer, NULL, NULL, 0);
 		tls_done(s);
 		return;
 	}

@@ -11,6 +11,7 @@
 #include "common/log.h"
 #include "common/str.h"
 #include "login/remotekey.h"
+#include "login/resume.h"
 #include "login/warmup.h"
 
 #define DEFAULT_GROUPS "X25519:P-256:P-384"
@@ -141,13 +142,12 @@ new_ctx(const struct worker_settings *set)
 		fail("cannot make a TLS context", "");
 		return NULL;
 	}
-	SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
+	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
 	    SSL_OP_CLEANSE_PLAINTEXT);
+	resume_setup(ctx);
 	if (set->ssl_prefer_server_ciphers)
 		SSL_CTX_set_options(ctx, SSL_OP_CIPHER_SERVER_PREFERENCE);
 	SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-	SSL_CTX_set_num_tickets(ctx, 0);
-	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_read_ahead(ctx, 1); /* header and body of a record in one read */
 	SSL_CTX_set_tlsext_servername_callback(ctx, on_server_name);
 	SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
@@ -241,6 +241,7 @@ tls_init(const struct worker_settings *set, enum service service, bool thorough)
 		return fail("OpenSSL does not start", "");
 	if (!remotekey_init())
 		return fail("cannot register the key signer's provider", "");
+	resume_init(service, set->session_lifetime_ms);
 	if (!add_certs(set))
 		return false;
 	for (unsigned int i = 0; i < ncontexts; i++)

@@ -1,6 +1,6 @@
 /*
  * The worker's TLS server: contexts with the configured certificates, chosen by
- * SNI (RFC 6066 3), ALPN (RFC 7301), no tickets, no renegotiation, no
+ * SNI (RFC 6066 3), ALPN (RFC 7301), no ticket key, no renegotiation, no
  * compression, AEAD suites with ECDHE only (the signer can do nothing else, and
  * a record then never draws randomness after login).
  */

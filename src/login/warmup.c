@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "login/remotekey.h"
+#include "login/resume.h"
 
 struct rehearsal {
 	int version;
@@ -104,8 +105,10 @@ talk(SSL *server, SSL *client)
 	return true;
 }
 
+/* to_the_end: otherwise it may fail.  sess: the client's session, to begin with
+ * unless it is NULL (then it has to be resumed), and what it has in the end. */
 static bool
-rehearse(SSL_CTX *sctx, const struct rehearsal *r, bool to_the_end)
+rehearse(SSL_CTX *sctx, const struct rehearsal *r, bool to_the_end, SSL_SESSION **sess)
 {
 	SSL_CTX *cctx = client_ctx(r);
 	SSL *server = cctx != NULL ? SSL_new(sctx) : NULL;
@@ -114,11 +117,18 @@ rehearse(SSL_CTX *sctx, const struct rehearsal *r, bool to_the_end)
 
 	if (client != NULL && join(server, client)) {
 		SSL_set_tlsext_host_name(client, "warm-up.invalid");
+		if (sess != NULL && *sess != NULL)
+			SSL_set_session(client, *sess);
 		good = shake(server, client);
 		if (good)
-			good = talk(server, client);
+			good = talk(server, client) &&
+			    (sess == NULL || *sess == NULL || SSL_session_reused(client) == 1);
 		else if (!to_the_end)
 			good = true;
+	}
+	if (sess != NULL) {
+		SSL_SESSION_free(*sess);
+		*sess = good ? SSL_get1_session(client) : NULL;
 	}
 	SSL_free(server);
 	SSL_free(client);
@@ -134,14 +144,58 @@ local_ctx(EVP_PKEY *key, X509 *cert)
 
 	if (c != NULL && SSL_CTX_use_certificate(c, cert) == 1 &&
 	    SSL_CTX_use_PrivateKey(c, key) == 1) {
-		SSL_CTX_set_options(c, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION);
-		SSL_CTX_set_num_tickets(c, 0);
-		SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
+		SSL_CTX_set_options(c, SSL_OP_NO_RENEGOTIATION);
+		resume_setup(c);
 		SSL_CTX_set1_groups_list(c, "X25519:P-256:P-384");
 		return c;
 	}
 	SSL_CTX_free(c);
 	return NULL;
+}
+
+/* One session, here instead of in the signer. */
+struct slot {
+	uint8_t id[RESUME_ID_LEN], data[RESUME_DATA_MAX];
+	size_t len;
+};
+
+static size_t
+slot_get(void *arg, const uint8_t id[RESUME_ID_LEN], uint8_t data[RESUME_DATA_MAX])
+{
+	const struct slot *s = arg;
+
+	if (s->len == 0 || memcmp(s->id, id, RESUME_ID_LEN) != 0)
+		return 0;
+	memcpy(data, s->data, s->len);
+	return s->len;
+}
+
+static void
+slot_put(void *arg, const uint8_t *id, const uint8_t *data, size_t len)
+{
+	struct slot *s = arg;
+
+	memcpy(s->id, id, RESUME_ID_LEN);
+	memcpy(s->data, data, len);
+	s->len = len;
+}
+
+/* A full handshake, and where sessions are kept a second one that resumes it. */
+static bool
+rehearse_twice(SSL_CTX *ctx, const struct rehearsal *r)
+{
+	struct slot slot = {.len = 0};
+	const struct resume_store store = {slot_get, slot_put, &slot};
+	SSL_SESSION *sess = NULL;
+	bool good;
+
+	resume_set_store(&store);
+	good = rehearse(ctx, r, true, &sess);
+	if (good && SSL_CTX_get_session_cache_mode(ctx) != SSL_SESS_CACHE_OFF)
+		good = rehearse(ctx, r, true, &sess);
+	resume_set_store(NULL);
+	SSL_SESSION_free(sess);
+	return good;
 }
 
 static long
@@ -197,9 +251,9 @@ warmup_context(SSL_CTX *ctx, bool thorough, char *why, size_t cap)
 
 	remotekey_set_signer(no_signer, NULL);
 	for (size_t i = 0; good && i < n; i++) {
-		good = rehearse(local, &rehearsals[i], true);
+		good = rehearse_twice(local, &rehearsals[i]);
 		if (good)
-			good = rehearse(ctx, &rehearsals[i], false);
+			good = rehearse(ctx, &rehearsals[i], false, NULL);
 	}
 	if (!good) {
 		unsigned long e = ERR_peek_error();

@@ -25,8 +25,9 @@ static const char *const image_names[IMAGE__MAX] = {
 /* OpenSSL's arena of a worker with one connection: twice what a rehearsed
  * template and a handshake need (design 4). */
 #define WORKER_ARENA (4u << 20)
-/* The signer's, in memfd_secret memory: below the usual memlock limit. */
-#define KEYS_ARENA (4u << 20)
+/* The signer's, in memfd_secret memory: below the usual memlock limit.  A bit more
+ * than 1 MiB of it is for sessions (keys/resume.h). */
+#define KEYS_ARENA (5u << 20)
 #define SIGN_TIMEOUT_MS 5000
 
 /* build/bin/gatehouse -> the tree's top, if this is a tree of ours. */

@@ -59,6 +59,7 @@ settings_fd(const struct signer_options *o)
 	struct keys_settings k = {.nkeys = (uint16_t)o->nkeys,
 	    .sign_limit = o->sign_limit != 0 ? o->sign_limit : 1,
 	    .arena_bytes = o->arena_bytes != 0 ? o->arena_bytes : 4u << 20,
+	    .session_lifetime_ms = o->session_lifetime_ms,
 	    .memory = NEED_OPTIONAL,
 	    .plan = {.landlock = NEED_OPTIONAL, .mdwe = NEED_OPTIONAL,
 		.seccomp = o->no_filter ? NEED_OFF : NEED_REQUIRED}};
@@ -273,9 +274,15 @@ signer_start(struct signer *s, const struct signer_options *o)
 int
 signer_conn(struct signer *s, uint32_t *id)
 {
-	struct conn_info info = {.service = SERVICE_IMAP, .flags = CONN_TLS_IMPLICIT,
+	return signer_conn_from(s, SERVICE_IMAP, 1, id);
+}
+
+int
+signer_conn_from(struct signer *s, enum service service, uint8_t host, uint32_t *id)
+{
+	struct conn_info info = {.service = service, .flags = CONN_TLS_IMPLICIT,
 	    .session = "AAAAAAAAAAAAAAAA",
-	    .remote = {.family = AF_INET, .port = 1, .ip = {192, 0, 2, 1}},
+	    .remote = {.family = AF_INET, .port = 1, .ip = {192, 0, 2, host}},
 	    .local = {.family = AF_INET, .port = 993, .ip = {192, 0, 2, 2}}};
 	struct msgout m;
 	int pair[2], rv;

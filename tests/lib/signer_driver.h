@@ -27,6 +27,7 @@ struct signer_key {
 struct signer_options {
 	uint32_t sign_limit; /* 0: 1 */
 	uint32_t arena_bytes; /* 0: 4 MiB */
+	uint32_t session_lifetime_ms;
 	bool no_filter;
 	bool no_memfd_secret; /* the kernel seems to lack it */
 	unsigned int nofile; /* 0: as it is */
@@ -59,6 +60,8 @@ int signer_start(struct signer *s, const struct signer_options *o);
 int signer_peer(struct signer *s, enum role role);
 /* A new connection: the worker's end of its signing channel. */
 int signer_conn(struct signer *s, uint32_t *id);
+/* The same of another service and from another client, 192.0.2.host. */
+int signer_conn_from(struct signer *s, enum service service, uint8_t host, uint32_t *id);
 /* The next message from the auth pair; -1 if none comes within ms. */
 int signer_auth_next(struct signer *s, struct msgin *m, unsigned int ms);
 /* Readable within ms? */

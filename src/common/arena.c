@@ -54,6 +54,19 @@ arena_class_of(size_t size)
 	return cls;
 }
 
+/* The first free block of a class; it stays in that class for ever. */
+static void *
+reuse(struct arena *a, unsigned int cls, size_t size)
+{
+	void *p = a->free[cls];
+	struct head *h = (struct head *)((uint8_t *)p - ARENA_HEADER);
+
+	a->free[cls] = a->free[cls]->next;
+	h->magic = MAGIC;
+	h->size = size;
+	return p;
+}
+
 void *
 arena_get(struct arena *a, size_t size)
 {
@@ -64,18 +77,17 @@ arena_get(struct arena *a, size_t size)
 	if (size > ARENA_BLOCK_MAX)
 		return NULL;
 	cls = arena_class_of(size);
-	if (a->free[cls] != NULL) {
-		void *p = a->free[cls];
-
-		a->free[cls] = a->free[cls]->next;
-		h = (struct head *)((uint8_t *)p - ARENA_HEADER);
-		h->magic = MAGIC;
-		h->size = size;
-		return p;
-	}
+	if (a->free[cls] != NULL)
+		return reuse(a, cls, size);
 	whole = ARENA_HEADER + arena_class_size(cls);
-	if (whole > (size_t)(a->end - a->bump))
+	if (whole > (size_t)(a->end - a->bump)) {
+		/* Used up: what somebody had cut into larger blocks must not be lost
+		 * to those who need smaller ones. */
+		while (++cls < ARENA_CLASSES)
+			if (a->free[cls] != NULL)
+				return reuse(a, cls, size);
 		return NULL;
+	}
 	h = (struct head *)a->bump;
 	a->bump += whole;
 	h->magic = MAGIC;

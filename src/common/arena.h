@@ -1,6 +1,6 @@
 /*
  * A heap inside one mapping that the caller made: size classes with free lists,
- * first use in address order, NULL when it is full.  No system call, ever; a
+ * first use in address order, larger free blocks and then NULL when it is full.  No system call, ever; a
  * foreign pointer or a double free ends the process (a trap instruction).
  * One thread only.
  */

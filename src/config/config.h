@@ -93,6 +93,8 @@ int config_parse(struct config *c, const char *name, const char *text, size_t le
     struct diag *d);
 /* The effective settings in the file's own syntax; changed_only: `config -n`. */
 void config_dump(const struct config *c, bool changed_only, FILE *out);
+/* One line: a service's worker model and its numbers, as they are in force. */
+void config_service_text(const struct config *c, enum service s, char *dst, size_t cap);
 
 /* An account by name or number.  -1: no such account (d says what to do). */
 int config_account(const char *name, const char *setting, uid_t *uid, gid_t *gid, struct diag *d);

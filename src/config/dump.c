@@ -109,3 +109,17 @@ config_dump(const struct config *c, bool changed_only, FILE *out)
 	}
 	free(usual);
 }
+
+void
+config_service_text(const struct config *c, enum service s, char *dst, size_t cap)
+{
+	const struct config_service *v = &c->service[s];
+	char idle[32], vsz[32];
+
+	format_time(v->idle_kill_ms, idle, sizeof(idle));
+	format_size(v->vsz_limit, vsz, sizeof(vsz));
+	snprintf(dst, cap, "%s-login: %s, service_count %u, client_limit %u, process_limit %u, "
+	    "process_min_avail %u, idle_kill %s, vsz_limit %s", service_name(s),
+	    v->service_count != 1 ? "pooled" : v->spawn_exec ? "exec" : "fork", v->service_count,
+	    v->client_limit, v->process_limit, v->process_min_avail, idle, vsz);
+}

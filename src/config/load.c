@@ -12,6 +12,7 @@
 #include "common/str.h"
 
 #define VSZ_MIN (16ull << 20) /* image, arena and stack of a worker (mechanisms 7) */
+#define IDLE_KILL_MS 60000
 #define DIR_MODE_DEFAULT "/run/gatehouse"
 
 static const struct {
@@ -60,7 +61,7 @@ config_defaults(struct config *c)
 	    .handoff_timeout_ms = 90000,
 	    .shutdown_timeout_ms = 30000};
 	for (int s = 0; s < SERVICE__MAX; s++)
-		c->service[s] = (struct config_service){.service_count = 1, .idle_kill_ms = 60000};
+		c->service[s] = (struct config_service){.service_count = 1, .idle_kill_ms = IDLE_KILL_MS};
 	if (gethostname(c->hostname, sizeof(c->hostname) - 1) == -1)
 		str_copy(c->hostname, sizeof(c->hostname), "localhost");
 }
@@ -229,8 +230,10 @@ finish_service(struct loading *ld, enum service i, const char *file, struct diag
 		return wrong(d, file, ld->vsz_line[i], "64M is enough for one connection",
 		    "service %s-login: vsz_limit below 16M leaves no room for the program, its memory "
 		    "and its stack", name);
+	if (s->idle_kill_ms == 0) /* Dovecot's word for its default */
+		s->idle_kill_ms = IDLE_KILL_MS;
 	if (s->process_min_avail > s->process_limit)
-		return wrong(d, file, 0, NULL,
+		return wrong(d, file, 0, "raise process_limit, or lower process_min_avail",
 		    "service %s-login: process_min_avail (%u) is above process_limit (%u)", name,
 		    s->process_min_avail, s->process_limit);
 	return 0;

@@ -14,6 +14,10 @@ enum fixed_fd {
 	FD_SIGNER = 5, /* SEQPACKET, the other end is in the key signer */
 	FD_MAIL = 6,   /* STREAM, the other end goes to the mail process */
 
+	/* a template's child that waits for its connection (the template has closed
+	 * its settings long ago) */
+	FD_WAIT = 8, /* SEQPACKET to the launcher */
+
 	/* every helper, template and exec'd worker at exec */
 	FD_CONTROL = 7,  /* SEQPACKET to the parent (supervisor or launcher) */
 	FD_SETTINGS = 8, /* sealed memfd, ipc/settings.h; closed once read */

@@ -37,7 +37,7 @@ enum msg_type {
 
 #define MSG_HEADER 8
 #define MSG_MAX 16384 /* header and fields */
-#define MSG_FDS_MAX 4
+#define MSG_FDS_MAX 5
 
 struct msgout {
 	struct wr w; /* fields go here: wr_u8(&m->w, ...) */

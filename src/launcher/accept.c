@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -15,6 +16,8 @@
 #include "launcher/launcher.h"
 #include "launcher/session_id.h"
 #include "proto/dialog.h"
+
+#define CLOSE_MAX 4096 /* of those that wait, at once */
 
 /* Ends of the channels of one connection: ours to close. */
 struct ends {
@@ -73,6 +76,13 @@ log_full(enum service s, uint64_t now)
 	    one ? "client_limit" : "process_limit");
 }
 
+/* In a worker that takes no more: its end makes no room, but for the last one. */
+static bool
+gives_no_room(const struct conn *c)
+{
+	return c->worker != 0 && lr.workers[c->worker - 1].retiring;
+}
+
 /*
  * No room.  The oldest connection before login is told to go; the new one is
  * accepted when its process is gone (reap calls accept_again).  Sessions after
@@ -82,50 +92,77 @@ static void
 make_room(enum service s, uint64_t now)
 {
 	struct service_state *st = &lr.service[s];
-	struct conn *victim = conns_stopping(s) == 0 ? conns_victim(s) : NULL;
+	struct conn *victim = NULL;
 
 	log_full(s, now);
+	/* One at a time; but nobody holds up the others by not going. */
+	if (conns_stopping(s) == 0 || now - st->victim_ms >= VICTIM_MS)
+		victim = conns_victim(s, gives_no_room);
 	if (victim != NULL) {
 		peers_stop(victim, DLG_BYE_QUEUE_FULL, now);
+		st->victim_ms = now;
 		st->full_since = 0;
 	} else if (conns_stopping(s) == 0 && st->full_since == 0) {
 		st->full_since = now;
 	}
-	pause_service(s, 0);
+	pause_service(s, conns_stopping(s) > 0 ? now + VICTIM_MS : 0);
 }
 
-/* True: a process may take one more connection of s, now. */
+/* Auth client, signer and worker can be told: a connection that is accepted is not
+ * lost between us. */
+static bool
+queues_have_room(const struct worker *w)
+{
+	struct pollfd p[] = {{.fd = lr.auth_fd, .events = POLLOUT},
+	    {.fd = lr.keys_fd, .events = POLLOUT}, {.fd = w->fd, .events = POLLOUT}};
+	const struct timespec none = {0};
+
+	/* A peer that is gone counts as having room: sending will show it. */
+	return ppoll(p, 3, &none, NULL) == 3;
+}
+
+/* Nobody waits for a connection. */
+static void
+start_another(enum service s, uint64_t now)
+{
+	struct workers all = workers_of(s);
+
+	workers_missed(s, now);
+	if (lr.service[s].set.model != MODEL_FORK && !workers_room(s) && !ready_soon(&all)) {
+		make_room(s, now);
+		return;
+	}
+	workers_start_ready(s, now);
+	pause_service(s, now + 1000); /* a hello, or an end, wakes us long before */
+}
+
+/* A process that may take one more connection of s, now. */
 static struct worker *
 find_worker(enum service s, uint64_t now)
 {
 	struct service_state *st = &lr.service[s];
-	struct worker *w;
+	struct workers all = workers_of(s);
+	struct worker *w = ready_pick(&all);
 
-	if (st->set.model == MODEL_FORK && !workers_room(s)) {
-		make_room(s, now);
+	if (w == NULL) {
+		start_another(s, now);
 		return NULL;
 	}
-	w = workers_pick(s);
-	if (w != NULL) {
-		st->full_since = 0;
-		return w;
-	}
-	st->missed = true;
-	if (st->set.model != MODEL_FORK && !workers_room(s)) {
-		bool starting = false;
-
-		for (unsigned int i = 0; i < lr.nworkers; i++)
-			if (lr.workers[i].pid != 0 && lr.workers[i].service == s &&
-			    !lr.workers[i].ready)
-				starting = true;
-		if (!starting) {
+	if (w->kind == W_TEMPLATE && !workers_room(s)) {
+		if (ready_soon(&all))
+			pause_service(s, now + 1000); /* a child that waits, or goes */
+		else
 			make_room(s, now);
-			return NULL;
-		}
+		return NULL;
 	}
-	workers_start_ready(s, now);
-	pause_service(s, now + 1000); /* its hello wakes us long before */
-	return NULL;
+	if (!queues_have_room(w)) {
+		pause_service(s, now + RETRY_MS);
+		return NULL;
+	}
+	if (w->kind == W_TEMPLATE)
+		workers_missed(s, now);
+	st->full_since = 0;
+	return w;
 }
 
 /* ---- one connection ------------------------------------------------------- */
@@ -228,24 +265,27 @@ account(struct conn *c, struct worker *w, uint64_t now)
 	struct service_state *st = &lr.service[c->service];
 
 	w->uses++;
-	switch (st->set.model) {
-	case MODEL_FORK:
+	switch ((enum worker_kind)w->kind) {
+	case W_TEMPLATE:
 		st->processes++;
 		c->template = (uint16_t)(w - lr.workers + 1);
+		return; /* the cheapest way: nothing is kept ready for it */
+	case W_CHILD:
+	case W_EXEC:
+		conns_set_pid(c, w->pid);
+		workers_hand_over(w);
 		break;
-	case MODEL_EXEC:
-		w->holds_conn = true;
-		reap_bind(c, w->pid, now);
-		workers_start_ready((enum service)c->service, now);
-		break;
-	case MODEL_POOLED:
+	case W_POOLED:
 		c->worker = (uint16_t)(w - lr.workers + 1);
 		w->conns++;
 		if (st->set.service_count > 0 && w->uses >= st->set.service_count)
-			workers_retire(w); /* it serves what it has, and ends */
-		workers_start_ready((enum service)c->service, now);
+			workers_retire(w, now); /* it serves what it has, and ends */
 		break;
+	case W_FREE:
+		return;
 	}
+	if (st->wanted > 0)
+		workers_start_ready((enum service)c->service, now);
 }
 
 static void
@@ -306,9 +346,9 @@ static void
 close_waiting(enum service s, uint64_t now)
 {
 	for (unsigned int i = 0; i < lr.nlisteners; i++) {
-		int fd;
+		int fd, n = CLOSE_MAX;
 
-		while (lr.listeners[i].service == s &&
+		while (lr.listeners[i].service == s && n-- > 0 &&
 		    (fd = accept4(lr.listeners[i].fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) != -1)
 			close(fd);
 	}
@@ -347,6 +387,4 @@ accept_tick(uint64_t now)
 			accept_again();
 		}
 	}
-	if (lr.retry_at != 0 && now >= lr.retry_at)
-		accept_again();
 }

@@ -149,13 +149,20 @@ conns_next_before_login(enum service s, const struct conn *c)
 }
 
 struct conn *
-conns_victim(enum service s)
+conns_victim(enum service s, bool (*avoid)(const struct conn *c))
 {
-	struct conn *c = conns_next_before_login(s, NULL);
+	struct conn *second = NULL;
 
-	while (c != NULL && c->stopping)
-		c = conns_next_before_login(s, c);
-	return c;
+	for (struct conn *c = conns_next_before_login(s, NULL); c != NULL;
+	     c = conns_next_before_login(s, c)) {
+		if (c->stopping)
+			continue;
+		if (avoid == NULL || !avoid(c))
+			return c;
+		if (second == NULL)
+			second = c;
+	}
+	return second;
 }
 
 struct conn *

@@ -40,8 +40,9 @@ struct conn *conns_by_pid(pid_t pid);
 void conns_set_pid(struct conn *c, pid_t pid);
 void conns_logged_in(struct conn *c);
 void conns_remove(struct conn *c);
-/* The oldest that has not logged in and is not stopping; NULL: none. */
-struct conn *conns_victim(enum service s);
+/* The oldest that has not logged in and is not stopping, of those that avoid (if it
+ * is there) does not name if there are others; NULL: none. */
+struct conn *conns_victim(enum service s, bool (*avoid)(const struct conn *c));
 /* Walk those before login, oldest first: NULL, then what came before. */
 struct conn *conns_next_before_login(enum service s, const struct conn *c);
 /* Walk all. */

@@ -13,11 +13,13 @@
 #include "ipc/msg.h"
 #include "ipc/settings.h"
 #include "launcher/conn.h"
+#include "launcher/ready.h"
 
 #define LISTENERS_MAX 64
-#define WORKERS_MAX 4096
+#define WORKERS_MAX 16384
 #define FULL_MS 10000     /* at the limit with nobody to end: then what waits is closed */
-#define RETRY_MS 5        /* a peer's queue is full, or a worker is not ready */
+#define RETRY_MS 5        /* a peer's queue is full */
+#define VICTIM_MS 250     /* one that was told to go and has not: another is asked, too */
 #define TIMEOUT_GRACE_MS 5000
 
 /* epoll's data: what kind, and which. */
@@ -36,27 +38,15 @@ struct listener {
 	bool armed; /* in epoll */
 };
 
-/* A process that takes connections: a template, a waiting exec'd worker, a pooled
- * one. */
-struct worker {
-	pid_t pid;       /* 0: the slot is free */
-	int fd;          /* control pair; -1: let go, it ends by itself */
-	uint8_t service;
-	bool ready;      /* has said hello */
-	bool retiring;   /* gets nothing new */
-	bool holds_conn; /* exec: it has its connection */
-	uint32_t uses;   /* connections so far */
-	uint32_t conns;  /* pooled: now */
-	uint64_t born_ms, idle_since;
-};
-
 struct service_state {
 	struct service_settings set;
 	uint32_t processes;   /* workers that count against process_limit */
 	uint32_t wanted;      /* how many are kept ready, at the moment */
 	bool missed;          /* a connection found none ready since the last tick */
+	uint64_t grown_ms;    /* when wanted was last raised */
 	bool said_layers;
 	uint64_t full_since;  /* 0: not full */
+	uint64_t victim_ms;   /* when the last connection was told to make room */
 	uint64_t start_after; /* back-off after failed starts */
 	uint32_t failures;
 	uint64_t last_full_log;
@@ -92,17 +82,26 @@ void peers_keys(void);
 void peers_stop(struct conn *c, uint8_t why, uint64_t now);
 void peers_check_drained(void);
 
-/* workers.c */
-void workers_start_ready(enum service s, uint64_t now); /* up to what is wanted */
-struct worker *workers_pick(enum service s);            /* one that can take a connection */
+/* workers.c: start, messages, end */
+struct workers workers_of(enum service s);
+bool workers_start_process(enum service s, uint64_t now); /* template, exec'd, pooled */
+void workers_start_ready(enum service s, uint64_t now);   /* up to what is wanted */
 void workers_read(struct worker *w, uint64_t now);
-void workers_retire(struct worker *w);                  /* nothing new: it ends by itself */
+void workers_retire(struct worker *w, uint64_t now); /* nothing new: it ends by itself */
+/* A template, and the children that wait with its layout. */
+void workers_retire_template(struct worker *w, uint64_t now);
+void workers_retire_templates(enum service s, uint64_t now, const char *why);
+/* It has its connection, and is in the table of those from now on. */
+void workers_hand_over(struct worker *w);
 /* A process is gone.  False: not one of these. */
 bool workers_gone(pid_t pid, int code, int status, uint64_t now);
-void workers_retire_template(enum service s, uint64_t now, const char *why);
-void workers_tick(uint64_t now);
 /* Room for one more process within process_limit. */
 bool workers_room(enum service s);
+
+/* keep.c: how many are kept, and for how long */
+void workers_first(enum service s, uint64_t now);  /* at the start */
+void workers_missed(enum service s, uint64_t now); /* a connection found none ready */
+void workers_tick(uint64_t now);
 
 /* spawn.c: fork and exec of the worker image; the control end, -1 with errno. */
 int spawn_worker(enum service s, uint8_t model, uint64_t vsz_limit, pid_t *pid);
@@ -115,6 +114,9 @@ void accept_tick(uint64_t now);
 
 /* reap.c */
 void reap(uint64_t now);
+bool reap_is_crash(int code, int status);
+/* How a process that nobody knew ended; false: it has not. */
+bool reap_take_unknown(pid_t pid, int *code, int *status);
 /* The pid of a connection's process is known: it may be gone already. */
 void reap_bind(struct conn *c, pid_t pid, uint64_t now);
 void conn_over(struct conn *c);

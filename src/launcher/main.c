@@ -21,7 +21,7 @@
 
 #define EVENTS 64
 #define TICK_MS 1000
-#define FAST_TICK_MS 50 /* while somebody is being stopped or waits */
+#define FAST_TICK_MS 50 /* while somebody is being stopped */
 
 struct launcher lr = {.control_fd = FD_CONTROL, .auth_fd = -1, .keys_fd = -1};
 
@@ -86,8 +86,6 @@ handle(const struct epoll_event *e, uint64_t now)
 static bool
 busy(void)
 {
-	if (lr.retry_at != 0)
-		return true;
 	for (int s = 0; s < SERVICE__MAX; s++)
 		if (conns_stopping((enum service)s) > 0 || lr.service[s].failures > 0)
 			return true;
@@ -113,20 +111,32 @@ tick(uint64_t now)
 	}
 }
 
+static int
+timeout(uint64_t now)
+{
+	int ms = busy() ? FAST_TICK_MS : TICK_MS;
+
+	if (lr.retry_at == 0)
+		return ms;
+	return lr.retry_at <= now ? 0 : lr.retry_at - now < (uint64_t)ms ? (int)(lr.retry_at - now) : ms;
+}
+
 static void __attribute__((noreturn))
 loop(void)
 {
 	struct epoll_event e[EVENTS];
-	uint64_t fast_at = 0;
+	uint64_t fast_at = 0, now = now_ms();
 
 	for (;;) {
-		int n = epoll_wait(lr.ep, e, EVENTS, busy() ? FAST_TICK_MS : TICK_MS);
-		uint64_t now = now_ms();
+		int n = epoll_wait(lr.ep, e, EVENTS, timeout(now));
 
+		now = now_ms();
 		if (n == -1 && errno != EINTR)
 			fatal(EX_OSERR, "epoll_wait");
 		for (int i = 0; i < n; i++)
 			handle(&e[i], now);
+		if (lr.retry_at != 0 && now >= lr.retry_at)
+			accept_again();
 		if (now - fast_at >= FAST_TICK_MS) {
 			fast_at = now;
 			tick(now);
@@ -144,12 +154,8 @@ read_settings(void)
 	if (len == -1 || !launcher_settings_unpack(&r, &lr.set))
 		fatalx(EX_CONFIG, "the settings from the supervisor cannot be read");
 	log_set_debug(lr.set.debug != 0);
-	for (int s = 0; s < SERVICE__MAX; s++) {
-		struct service_state *st = &lr.service[s];
-
-		st->set = lr.set.service[s];
-		st->wanted = st->set.process_min_avail > 0 ? st->set.process_min_avail : 1;
-	}
+	for (int s = 0; s < SERVICE__MAX; s++)
+		lr.service[s].set = lr.set.service[s];
 }
 
 /* Everything below FD_FIRST_FREE is taken, so that what comes later never has a

@@ -96,7 +96,7 @@ on_start(void)
 
 	lr.started = true;
 	for (int s = 0; s < SERVICE__MAX; s++)
-		workers_start_ready((enum service)s, now);
+		workers_first((enum service)s, now);
 	accept_again();
 }
 
@@ -118,8 +118,8 @@ on_drain(struct msgin *m)
 	lr.draining = true;
 	lr.drain_kill_at = ms != 0 ? now + ms : 0;
 	for (unsigned int i = 0; i < lr.nworkers; i++)
-		if (lr.workers[i].pid != 0 && !lr.workers[i].holds_conn)
-			workers_retire(&lr.workers[i]);
+		if (lr.workers[i].kind != W_FREE)
+			workers_retire(&lr.workers[i], now);
 	for (int s = 0; bye && s < SERVICE__MAX; s++)
 		for (struct conn *c = conns_next_before_login((enum service)s, NULL); c != NULL;
 		     c = conns_next_before_login((enum service)s, c))

@@ -19,8 +19,8 @@ static unsigned int next_unknown;
 
 /* Signals that speak of an attack, or of a policy that forbids what it should
  * not: the next worker gets another layout (design 2.5). */
-static bool
-is_crash(int code, int status)
+bool
+reap_is_crash(int code, int status)
 {
 	static const int signals[] = {SIGSYS, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP};
 
@@ -42,8 +42,8 @@ conn_over(struct conn *c)
 
 		if (w->conns > 0 && --w->conns == 0)
 			w->idle_since = now_ms();
-	} else if (st->set.model == MODEL_FORK && st->processes > 0) {
-		st->processes--; /* exec: counted with its worker */
+	} else if (st->processes > 0) {
+		st->processes--;
 	}
 	conns_remove(c);
 	accept_again();
@@ -63,13 +63,13 @@ static void
 conn_gone(struct conn *c, int code, int status, uint64_t now)
 {
 	enum service s = (enum service)c->service;
-	bool crash = is_crash(code, status);
+	bool crash = reap_is_crash(code, status);
 
 	if (crash)
 		log_crash(s, c->pid, status, c->session);
 	conn_over(c);
 	if (crash && lr.service[s].set.model == MODEL_FORK && !lr.draining)
-		workers_retire_template(s, now, "one of its workers crashed");
+		workers_retire_templates(s, now, "one of its workers crashed");
 }
 
 static void
@@ -81,17 +81,28 @@ remember(pid_t pid, int code, int status)
 	next_unknown = (next_unknown + 1) % UNKNOWN_MAX;
 }
 
+bool
+reap_take_unknown(pid_t pid, int *code, int *status)
+{
+	for (unsigned int i = 0; i < UNKNOWN_MAX; i++) {
+		if (unknown[i].pid != pid)
+			continue;
+		unknown[i].pid = 0;
+		*code = unknown[i].code;
+		*status = unknown[i].status;
+		return true;
+	}
+	return false;
+}
+
 void
 reap_bind(struct conn *c, pid_t pid, uint64_t now)
 {
+	int code, status;
+
 	conns_set_pid(c, pid);
-	for (unsigned int i = 0; i < UNKNOWN_MAX; i++) {
-		if (unknown[i].pid == pid) {
-			unknown[i].pid = 0;
-			conn_gone(c, unknown[i].code, unknown[i].status, now);
-			return;
-		}
-	}
+	if (reap_take_unknown(pid, &code, &status))
+		conn_gone(c, code, status, now);
 }
 
 void
@@ -106,16 +117,9 @@ reap(uint64_t now)
 		if (waitid(P_ALL, 0, &si, WEXITED | WNOHANG) == -1 || si.si_pid == 0)
 			return;
 		c = conns_by_pid(si.si_pid);
-		if (workers_gone(si.si_pid, si.si_code, si.si_status, now)) {
-			/* An exec'd worker is both. */
-			if (c != NULL)
-				conn_gone(c, si.si_code, si.si_status, now);
-			else if (is_crash(si.si_code, si.si_status))
-				accept_again();
-		} else if (c != NULL) {
+		if (c != NULL)
 			conn_gone(c, si.si_code, si.si_status, now);
-		} else {
+		else if (!workers_gone(si.si_pid, si.si_code, si.si_status, now))
 			remember(si.si_pid, si.si_code, si.si_status);
-		}
 	}
 }

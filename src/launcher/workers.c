@@ -1,24 +1,22 @@
 /*
- * Processes that take connections: templates (fork), waiting workers (exec),
- * pooled workers.  How many are kept ready, which one is next, when they go.
+ * Processes that take connections: templates and their waiting children (fork),
+ * waiting workers (exec), pooled workers.  Their start, what they say, their end;
+ * how many there should be is decided in keep.c and ready.c.
  */
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "common/log.h"
+#include "ipc/fds.h"
 #include "launcher/launcher.h"
 
 #define BACKOFF_MS 200 /* doubles with each failed start in a row */
 #define BACKOFF_MAX_MS 10000
-#define START_MS 30000 /* from exec to hello */
 
-static bool
-is(const struct worker *w, enum service s)
-{
-	return w->pid != 0 && w->service == s;
-}
+static struct msgout out;
 
 static unsigned int
 slot_of(const struct worker *w)
@@ -26,36 +24,20 @@ slot_of(const struct worker *w)
 	return (unsigned int)(w - lr.workers);
 }
 
-static bool
-has_room(const struct worker *w)
+struct workers
+workers_of(enum service s)
 {
-	const struct service_settings *set = &lr.service[w->service].set;
-
-	if (w->fd == -1 || !w->ready || w->retiring || w->holds_conn)
-		return false;
-	return set->model != MODEL_POOLED || w->conns < set->client_limit;
-}
-
-/* Workers of s with room, or on their way to have it. */
-static unsigned int
-coming(enum service s)
-{
-	unsigned int n = 0;
-
-	for (unsigned int i = 0; i < lr.nworkers; i++) {
-		const struct worker *w = &lr.workers[i];
-
-		if (is(w, s) && (has_room(w) || (w->fd != -1 && !w->ready && !w->retiring)))
-			n++;
-	}
-	return n;
+	return (struct workers){.w = lr.workers,
+	    .n = lr.nworkers,
+	    .service = s,
+	    .client_limit = lr.service[s].set.client_limit};
 }
 
 static struct worker *
 free_slot(void)
 {
 	for (unsigned int i = 0; i < WORKERS_MAX; i++) {
-		if (lr.workers[i].pid != 0)
+		if (lr.workers[i].kind != W_FREE)
 			continue;
 		if (i >= lr.nworkers)
 			lr.nworkers = i + 1;
@@ -63,6 +45,33 @@ free_slot(void)
 	}
 	return NULL;
 }
+
+static void
+free_worker(struct worker *w)
+{
+	if (w->fd != -1) {
+		unwatch(w->fd);
+		close(w->fd);
+	}
+	*w = (struct worker){.fd = -1};
+	while (lr.nworkers > 0 && lr.workers[lr.nworkers - 1].kind == W_FREE)
+		lr.nworkers--;
+}
+
+static void
+end_worker(const struct worker *w)
+{
+	if (w->pid > 1)
+		kill(w->pid, SIGKILL);
+}
+
+bool
+workers_room(enum service s)
+{
+	return lr.service[s].processes < lr.service[s].set.process_limit;
+}
+
+/* ---- start ---------------------------------------------------------------- */
 
 static void
 start_failed(struct service_state *st, uint64_t now)
@@ -75,9 +84,26 @@ start_failed(struct service_state *st, uint64_t now)
 	st->start_after = now + (wait > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : wait);
 }
 
-static bool
-start_one(enum service s, uint64_t now)
+/* In the table, watched, and counted if it counts. */
+static void
+enter(struct worker *w, enum service s, enum worker_kind kind, int fd, pid_t pid, uint64_t now)
 {
+	*w = (struct worker){.kind = (uint8_t)kind,
+	    .service = (uint8_t)s,
+	    .pid = pid,
+	    .fd = fd,
+	    .born_ms = now,
+	    .idle_since = now};
+	if (kind != W_TEMPLATE)
+		lr.service[s].processes++;
+	watch(fd, SRC_WORKER, slot_of(w));
+}
+
+bool
+workers_start_process(enum service s, uint64_t now)
+{
+	static const enum worker_kind kinds[] = {
+	    [MODEL_FORK] = W_TEMPLATE, [MODEL_EXEC] = W_EXEC, [MODEL_POOLED] = W_POOLED};
 	struct service_state *st = &lr.service[s];
 	struct worker *w = free_slot();
 	pid_t pid;
@@ -91,52 +117,83 @@ start_one(enum service s, uint64_t now)
 		start_failed(st, now);
 		return false;
 	}
-	*w = (struct worker){.pid = pid, .fd = fd, .service = (uint8_t)s, .born_ms = now,
-	    .idle_since = now};
-	if (st->set.model != MODEL_FORK) /* a template is no worker yet */
-		st->processes++;
-	watch(fd, SRC_WORKER, slot_of(w));
+	enter(w, s, kinds[st->set.model], fd, pid, now);
 	return true;
 }
 
-bool
-workers_room(enum service s)
+/*
+ * One more child that waits: the template gets the other end of its pair, behind
+ * four placeholders, so that it arrives as FD_WAIT and not as one of the numbers
+ * that the child's connection will have.
+ */
+static bool
+start_child(enum service s, struct worker *template, uint64_t now)
 {
-	return lr.service[s].processes < lr.service[s].set.process_limit;
+	static uint16_t sequence;
+	struct worker *w = free_slot();
+	int pair[2];
+	bool sent;
+
+	if (w == NULL || now < lr.service[s].start_after ||
+	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) == -1)
+		return false;
+	enter(w, s, W_CHILD, pair[0], 0, now);
+	w->ref = (uint32_t)++sequence << 16 | slot_of(w);
+	w->parent = (uint16_t)(slot_of(template) + 1);
+	msg_begin(&out, MSG_FORK, w->ref);
+	for (int i = 0; i < 4; i++)
+		msg_add_fd(&out, FD_WORKER_LOG);
+	msg_add_fd(&out, pair[1]);
+	sent = msg_send(template->fd, &out) == 0;
+	close(pair[1]);
+	if (sent) {
+		template->uses++;
+		return true;
+	}
+	lr.service[s].processes--;
+	free_worker(w);
+	return false; /* its queue is full: the next tick tries again */
+}
+
+static void
+start_children(enum service s, unsigned int have, uint64_t now)
+{
+	struct service_state *st = &lr.service[s];
+	struct workers all = workers_of(s);
+	struct worker *template = ready_template(&all);
+
+	if (template == NULL) {
+		bool coming = false;
+
+		for (unsigned int i = 0; i < all.n; i++)
+			coming = coming || (all.w[i].kind == W_TEMPLATE && all.w[i].service == s &&
+			    !all.w[i].retiring);
+		if (!coming)
+			workers_start_process(s, now);
+		return; /* its hello comes here again */
+	}
+	while (have < st->wanted && workers_room(s) && start_child(s, template, now))
+		have++;
 }
 
 void
 workers_start_ready(enum service s, uint64_t now)
 {
 	struct service_state *st = &lr.service[s];
-	unsigned int have = coming(s), want = st->wanted;
+	struct workers all = workers_of(s);
+	unsigned int have;
 
 	if (!st->set.enabled || lr.draining || !lr.started)
 		return;
+	have = ready_count(&all);
 	if (st->set.model == MODEL_FORK)
-		want = 1; /* the template; it makes one for each connection */
-	while (have < want && (st->set.model == MODEL_FORK || workers_room(s)) && start_one(s, now))
-		have++;
+		start_children(s, have, now);
+	else
+		while (have < st->wanted && workers_room(s) && workers_start_process(s, now))
+			have++;
 }
 
-struct worker *
-workers_pick(enum service s)
-{
-	struct worker *best = NULL;
-
-	/* The fullest with room: the others can become idle and go.  Of templates
-	 * the newest: its older twin is on its way out. */
-	for (unsigned int i = 0; i < lr.nworkers; i++) {
-		struct worker *w = &lr.workers[i];
-
-		if (!is(w, s) || !has_room(w))
-			continue;
-		if (best == NULL || w->conns > best->conns ||
-		    (w->conns == best->conns && w->born_ms > best->born_ms))
-			best = w;
-	}
-	return best;
-}
+/* ---- retiring ------------------------------------------------------------- */
 
 static void
 close_pair(struct worker *w)
@@ -152,36 +209,45 @@ close_pair(struct worker *w)
 /* Our end stays open until it has ended: what it still says (CONN_FORKED of a
  * connection that it had in its queue) must not get lost. */
 void
-workers_retire(struct worker *w)
+workers_retire(struct worker *w, uint64_t now)
 {
-	struct msgout m;
-
 	if (w->retiring || w->fd == -1)
 		return;
 	w->retiring = true;
-	msg_begin(&m, MSG_RETIRE, 0);
-	if (msg_send(w->fd, &m) == -1 && w->pid > 1)
-		kill(w->pid, SIGKILL);
+	w->retired_ms = now;
+	msg_begin(&out, MSG_RETIRE, 0);
+	if (msg_send(w->fd, &out) == -1)
+		end_worker(w);
 }
 
-/* ---- templates ------------------------------------------------------------ */
+static void
+retire_children(unsigned int slot, uint64_t now)
+{
+	for (unsigned int i = 0; i < lr.nworkers; i++)
+		if (lr.workers[i].kind == W_CHILD && lr.workers[i].parent == slot + 1)
+			workers_retire(&lr.workers[i], now);
+}
 
-/*
- * Number two starts beside it; when that has said hello, number one is told to
- * retire.  After a crash nothing more is asked of it at once:
- * its layout is to be guessed at no longer.
- */
 void
-workers_retire_template(enum service s, uint64_t now, const char *why)
+workers_retire_template(struct worker *w, uint64_t now)
+{
+	workers_retire(w, now);
+	retire_children(slot_of(w), now);
+}
+
+/* After a crash nothing more is asked of it: its layout, which its waiting
+ * children share, is to be guessed at no longer. */
+void
+workers_retire_templates(enum service s, uint64_t now, const char *why)
 {
 	bool any = false;
 
 	for (unsigned int i = 0; i < lr.nworkers; i++) {
 		struct worker *w = &lr.workers[i];
 
-		if (is(w, s) && !w->retiring) {
+		if (w->kind == W_TEMPLATE && w->service == s && !w->retiring) {
 			any = true;
-			workers_retire(w);
+			workers_retire_template(w, now);
 		}
 	}
 	if (any)
@@ -189,39 +255,20 @@ workers_retire_template(enum service s, uint64_t now, const char *why)
 	workers_start_ready(s, now);
 }
 
-/* Age and use: without a gap. */
-static void
-replace_old_template(enum service s, uint64_t now)
+void
+workers_hand_over(struct worker *w)
 {
-	const struct service_settings *set = &lr.service[s].set;
-	struct worker *old = NULL, *fresh = NULL;
-
-	for (unsigned int i = 0; i < lr.nworkers; i++) {
-		struct worker *w = &lr.workers[i];
-
-		if (!is(w, s) || w->retiring)
-			continue;
-		if (w->uses >= set->template_max_uses ||
-		    now - w->born_ms >= set->template_max_age_ms)
-			old = w;
-		else
-			fresh = w;
-	}
-	if (old == NULL)
-		return;
-	if (fresh != NULL && fresh->ready)
-		workers_retire(old);
-	else if (fresh == NULL)
-		start_one(s, now);
+	free_worker(w); /* what is in the pair it reads all the same */
 }
 
 /* ---- what they say -------------------------------------------------------- */
+
+static void worker_over(struct worker *w, uint64_t now);
 
 static bool
 on_hello(struct worker *w, struct msgin *m, uint64_t now)
 {
 	struct service_state *st = &lr.service[w->service];
-	struct msgout out;
 	struct hello hello;
 	char what[64];
 	static const char *const models[] = {"template", "exec", "pool"};
@@ -244,7 +291,37 @@ on_hello(struct worker *w, struct msgin *m, uint64_t now)
 		wr_block(&out.w, hello.layers, hello.layers_len);
 		msg_send(lr.control_fd, &out);
 	}
+	if (w->kind == W_TEMPLATE)
+		workers_start_ready((enum service)w->service, now);
 	accept_again();
+	return true;
+}
+
+/* The template has forked a child that waits. */
+static bool
+on_forked(const struct worker *template, struct msgin *m, uint64_t now)
+{
+	uint32_t slot = m->id & 0xffff, pid = rd_u32(&m->r);
+	struct worker *w = slot < lr.nworkers ? &lr.workers[slot] : NULL;
+	int code, status;
+
+	if (!msg_end(m) || pid == 1 || template->kind != W_TEMPLATE)
+		return false;
+	if (w == NULL || w->kind != W_CHILD || w->ref != m->id || w->pid != 0 ||
+	    w->parent != slot_of(template) + 1)
+		return true; /* it was given up meanwhile: our end is closed, it goes */
+	if (pid == 0) {
+		start_failed(&lr.service[w->service], now);
+		worker_over(w, now);
+		return true;
+	}
+	w->pid = (pid_t)pid;
+	w->ready = true;
+	w->idle_since = now;
+	if (reap_take_unknown(w->pid, &code, &status))
+		workers_gone(w->pid, code, status, now);
+	else
+		accept_again();
 	return true;
 }
 
@@ -256,10 +333,12 @@ dispatch(struct worker *w, struct msgin *m, uint64_t now)
 
 	switch (m->type) {
 	case MSG_HELLO:
-		return !w->ready && on_hello(w, m, now);
+		return !w->ready && w->kind != W_CHILD && on_hello(w, m, now);
+	case MSG_FORKED:
+		return on_forked(w, m, now);
 	case MSG_CONN_FORKED:
 		pid = rd_u32(&m->r);
-		if (!msg_end(m) || pid < 2 || lr.service[w->service].set.model != MODEL_FORK)
+		if (!msg_end(m) || pid < 2 || w->kind != W_TEMPLATE)
 			return false;
 		if (c != NULL && c->template == slot_of(w) + 1) {
 			c->template = 0;
@@ -291,7 +370,7 @@ workers_read(struct worker *w, uint64_t now)
 		if (!dispatch(w, &m, now)) {
 			log_errx("%s-login: malformed message from worker %d: killed",
 			    service_name((enum service)w->service), (int)w->pid);
-			kill(w->pid, SIGKILL);
+			end_worker(w);
 			close_pair(w);
 		}
 		msg_close_fds(&m);
@@ -301,6 +380,20 @@ workers_read(struct worker *w, uint64_t now)
 }
 
 /* ---- their end ------------------------------------------------------------ */
+
+/* Children that it was asked for and has not told of: if one was made all the same,
+ * it finds its channel closed and goes.  The others have its layout. */
+static void
+give_up_children(unsigned int slot, uint64_t now)
+{
+	for (unsigned int i = 0; i < lr.nworkers; i++) {
+		struct worker *w = &lr.workers[i];
+
+		if (w->kind == W_CHILD && w->parent == slot + 1 && w->pid == 0)
+			worker_over(w, now);
+	}
+	retire_children(slot, now);
+}
 
 /* What it had alone: a pooled worker's connections, and those that a template
  * had in its queue and not yet forked for. */
@@ -320,18 +413,34 @@ static void
 worker_over(struct worker *w, uint64_t now)
 {
 	struct service_state *st = &lr.service[w->service];
-	bool young = !w->ready;
+	bool young = !w->ready && w->pid != 0;
 
 	if (w->fd != -1) /* last words: a template's CONN_FORKED */
 		workers_read(w, now);
 	close_pair(w);
-	if (st->set.model != MODEL_EXEC)
+	if (w->kind == W_TEMPLATE) {
+		give_up_children(slot_of(w), now);
 		end_conns(w);
-	if (st->set.model != MODEL_FORK && st->processes > 0)
-		st->processes--;
-	w->pid = 0;
+	} else {
+		if (w->kind == W_POOLED)
+			end_conns(w);
+		if (st->processes > 0)
+			st->processes--;
+	}
+	free_worker(w);
 	if (young && !lr.draining)
 		start_failed(st, now);
+	accept_again();
+}
+
+/* A worker that had no connection died in a way that speaks of an attack or of a
+ * wrong policy: never in a loop without pauses. */
+static void
+idle_crash(enum service s, bool child, uint64_t now)
+{
+	start_failed(&lr.service[s], now);
+	if (child && !lr.draining)
+		workers_retire_templates(s, now, "one of its waiting children crashed");
 }
 
 bool
@@ -339,86 +448,19 @@ workers_gone(pid_t pid, int code, int status, uint64_t now)
 {
 	for (unsigned int i = 0; i < lr.nworkers; i++) {
 		struct worker *w = &lr.workers[i];
+		enum service s = (enum service)w->service;
+		bool child = w->kind == W_CHILD;
 
-		if (w->pid != pid)
+		if (w->kind == W_FREE || w->pid != pid)
 			continue;
-		if (code != 1 /* CLD_EXITED */ || (!w->ready && status != 0))
-			log_errx("%s-login: process %d %s %d%s",
-			    service_name((enum service)w->service), (int)pid,
-			    code == 1 ? "ended with status" : "died of signal", status,
+		if (code != CLD_EXITED || (!w->ready && status != 0))
+			log_errx("%s-login: process %d %s %d%s", service_name(s), (int)pid,
+			    code == CLD_EXITED ? "ended with status" : "died of signal", status,
 			    w->ready ? "" : " before it was ready");
 		worker_over(w, now);
+		if ((child || lr.service[s].set.model == MODEL_EXEC) && reap_is_crash(code, status))
+			idle_crash(s, child, now);
 		return true;
 	}
 	return false;
-}
-
-/* ---- time ----------------------------------------------------------------- */
-
-/* Once a second: a burst doubles what is kept ready, calm takes one away. */
-static void
-adapt(enum service s)
-{
-	struct service_state *st = &lr.service[s];
-	uint32_t least = st->set.process_min_avail > 0 ? st->set.process_min_avail : 1;
-
-	if (st->missed && st->wanted < st->set.process_limit)
-		st->wanted = st->wanted * 2 > st->set.process_limit ? st->set.process_limit
-								    : st->wanted * 2;
-	else if (!st->missed && st->wanted > least)
-		st->wanted--;
-	if (st->wanted < least)
-		st->wanted = least;
-	st->missed = false;
-}
-
-/* Exec'd workers that wait, and pooled ones without a connection, above what is
- * kept ready: after idle_kill they go. */
-static void
-end_idle(enum service s, uint64_t now)
-{
-	struct service_state *st = &lr.service[s];
-	unsigned int have = coming(s);
-
-	for (unsigned int i = 0; i < lr.nworkers && have > st->wanted; i++) {
-		struct worker *w = &lr.workers[i];
-
-		if (is(w, s) && has_room(w) && w->conns == 0 &&
-		    now - w->idle_since >= st->set.idle_kill_ms) {
-			workers_retire(w);
-			have--;
-		}
-	}
-}
-
-static void
-end_silent(uint64_t now)
-{
-	for (unsigned int i = 0; i < lr.nworkers; i++) {
-		struct worker *w = &lr.workers[i];
-
-		if (w->pid != 0 && !w->ready && w->fd != -1 && now - w->born_ms > START_MS) {
-			log_errx("%s-login: worker %d is not ready after %d s: killed",
-			    service_name((enum service)w->service), (int)w->pid, START_MS / 1000);
-			kill(w->pid, SIGKILL);
-		}
-	}
-}
-
-void
-workers_tick(uint64_t now)
-{
-	end_silent(now);
-	for (int i = 0; i < SERVICE__MAX; i++) {
-		enum service s = (enum service)i;
-
-		if (!lr.service[s].set.enabled || lr.draining || !lr.started)
-			continue;
-		if (lr.service[s].set.model == MODEL_FORK)
-			replace_old_template(s, now);
-		adapt(s);
-		workers_start_ready(s, now);
-		if (lr.service[s].set.model != MODEL_FORK)
-			end_idle(s, now);
-	}
 }

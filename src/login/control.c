@@ -5,7 +5,6 @@
 #include <stddef.h>
 
 #include "ipc/fds.h"
-#include "ipc/msg.h"
 
 static struct msgout out;
 static uint8_t inbuf[MSG_MAX];
@@ -31,34 +30,35 @@ control_hello(const struct layer_report *rep)
 	tell();
 }
 
-int
-control_take(struct conn_info *info, int fds[4], bool wait)
+enum control_word
+control_take(int fd, struct conn_info *info, int fds[MSG_FDS_MAX], bool wait)
 {
 	struct msgin m;
 	int n;
 
 	for (;;) {
-		struct pollfd p = {.fd = FD_CONTROL, .events = POLLIN};
+		struct pollfd p = {.fd = fd, .events = POLLIN};
 
-		n = msg_recv(FD_CONTROL, R_WORKER, R_LAUNCHER, &m, inbuf);
+		n = msg_recv(fd, R_WORKER, R_LAUNCHER, &m, inbuf);
 		if (n != -1 || errno != EAGAIN)
 			break;
 		if (!wait)
-			return -1;
+			return CONTROL_BAD;
 		ppoll(&p, 1, NULL, NULL);
 	}
 	if (n <= 0)
-		return n == 0 || errno == ECONNRESET ? 0 : -1;
+		return n == 0 || errno == ECONNRESET ? CONTROL_END : CONTROL_BAD;
 	if (m.type == MSG_RETIRE)
-		return 0;
-	if (m.type != MSG_CONN_TAKE || !conn_get(&m.r, m.id, info)) {
+		return CONTROL_END;
+	info->id = m.id;
+	if (m.type != MSG_FORK && (m.type != MSG_CONN_TAKE || !conn_get(&m.r, m.id, info))) {
 		msg_close_fds(&m);
 		errno = EBADMSG;
-		return -1;
+		return CONTROL_BAD;
 	}
-	for (unsigned int i = 0; i < 4; i++)
+	for (unsigned int i = 0; i < MSG_FDS_MAX; i++)
 		fds[i] = msg_take_fd(&m, i);
-	return 1;
+	return m.type == MSG_FORK ? CONTROL_FORK : CONTROL_CONN;
 }
 
 void
@@ -69,9 +69,9 @@ control_done(uint32_t id)
 }
 
 void
-control_forked(uint32_t id, uint32_t pid)
+control_forked(bool waiting, uint32_t id, uint32_t pid)
 {
-	msg_begin(&out, MSG_CONN_FORKED, id);
+	msg_begin(&out, waiting ? MSG_FORKED : MSG_CONN_FORKED, id);
 	wr_u32(&out.w, pid);
 	tell();
 }

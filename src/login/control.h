@@ -8,19 +8,25 @@
 
 #include "confine/layers.h"
 #include "ipc/conn.h"
+#include "ipc/msg.h"
 
 /* HELLO with the layers so far. */
 void control_hello(const struct layer_report *rep);
 
-/*
- * Wait for CONN_TAKE.  fds: client, auth, signing, mail channel ends; ours.
- * 1: taken; 0: RETIRE, or the launcher has closed the pair; -1: it sent something
- * that we do not understand (our own fault: the caller ends).
- */
-int control_take(struct conn_info *info, int fds[4], bool wait);
+enum control_word {
+	CONTROL_BAD = -1, /* something that we do not understand (our own fault: the caller
+			   * ends), or, where it does not wait, EAGAIN */
+	CONTROL_END,      /* RETIRE, or the launcher has closed the pair */
+	CONTROL_CONN,     /* a connection: client, auth, signing, mail channel ends */
+	CONTROL_FORK      /* a child that waits is wanted: four placeholders, its channel */
+};
 
-/* Say something with only an id (CONN_DONE) or a pid (CONN_FORKED). */
+/* The next word on fd.  The descriptors are ours; -1 where there is none. */
+enum control_word control_take(int fd, struct conn_info *info, int fds[MSG_FDS_MAX], bool wait);
+
+/* CONN_DONE; the pid of a connection's or (waiting) of a ready child, 0: none could
+ * be made. */
 void control_done(uint32_t id);
-void control_forked(uint32_t id, uint32_t pid);
+void control_forked(bool waiting, uint32_t id, uint32_t pid);
 
 #endif

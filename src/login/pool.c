@@ -45,13 +45,18 @@ struct pooled {
 	int signer_fd;
 	uint32_t id;
 	SSL *ssl;
-	struct session *session; /* before login */
-	struct proxy *proxy;     /* after */
+	/* One block from beginning to end: a login never fails for want of memory
+	 * that strangers hold. */
+	union {
+		struct session session; /* before login */
+		struct proxy proxy;     /* after */
+	} *state;
 };
 
 static int ep = -1;
 static struct pooled *first;
 static struct watch control_watch;
+static uint8_t spare[DLG_INPUT_MAX]; /* input on its way from session to proxy; wiped */
 
 /* Large blocks come from OpenSSL's arena: libc's heap would need system calls
  * that the policy does not have. */
@@ -90,10 +95,9 @@ drop(struct pooled *c)
 		close(c->signer_fd);
 	SSL_free(c->ssl);
 	ERR_clear_error();
-	if (c->session != NULL)
-		session_wipe(c->session);
-	OPENSSL_clear_free(c->session, c->session != NULL ? sizeof(*c->session) : 0);
-	OPENSSL_clear_free(c->proxy, c->proxy != NULL ? sizeof(*c->proxy) : 0);
+	if (!c->proxying)
+		session_wipe(&c->state->session);
+	OPENSSL_clear_free(c->state, sizeof(*c->state));
 	if (c->next != NULL)
 		c->next->prev = c->prev;
 	if (c->prev != NULL)
@@ -104,27 +108,25 @@ drop(struct pooled *c)
 	OPENSSL_free(c);
 }
 
-/* Logged in: what served the dialog goes, the pump comes.  False: no memory. */
-static bool
+/* Logged in: what served the dialog goes, the pump comes. */
+static void
 start_proxy(struct pooled *c)
 {
-	struct session *s = c->session;
+	struct session *s = &c->state->session;
+	size_t len = s->in_len;
 
-	c->proxy = get(sizeof(*c->proxy));
-	if (c->proxy == NULL)
-		return false;
-	proxy_init(c->proxy, s->ssl, c->watch[SIDE_CLIENT].fd, c->watch[SIDE_MAIL].fd, s->in,
-	    s->in_len);
+	memcpy(spare, s->in, len);
 	session_wipe(s);
-	OPENSSL_clear_free(s, sizeof(*s));
-	c->session = NULL;
+	explicit_bzero(s, sizeof(*s));
+	proxy_init(&c->state->proxy, c->ssl, c->watch[SIDE_CLIENT].fd, c->watch[SIDE_MAIL].fd, spare,
+	    len);
+	explicit_bzero(spare, len);
 	watch_set(&c->watch[SIDE_AUTH], 0);
 	close(c->watch[SIDE_AUTH].fd);
 	c->watch[SIDE_AUTH].fd = -1;
 	close(c->signer_fd);
 	c->signer_fd = -1;
 	c->proxying = true;
-	return true;
 }
 
 static bool
@@ -132,9 +134,9 @@ move_proxy(struct pooled *c, short client, short mail)
 {
 	struct proxy_interest want;
 
-	if (!proxy_move(c->proxy, client, mail, now_ms()))
+	if (!proxy_move(&c->state->proxy, client, mail, now_ms()))
 		return false;
-	proxy_interest(c->proxy, &want);
+	proxy_interest(&c->state->proxy, &want);
 	watch_set(&c->watch[SIDE_CLIENT], want.client);
 	watch_set(&c->watch[SIDE_MAIL], want.mail);
 	c->deadline = want.deadline;
@@ -144,7 +146,7 @@ move_proxy(struct pooled *c, short client, short mail)
 static bool
 move_session(struct pooled *c, short client, short auth)
 {
-	struct session *s = c->session;
+	struct session *s = &c->state->session;
 	struct session_interest want;
 	enum session_phase phase;
 
@@ -155,8 +157,10 @@ move_session(struct pooled *c, short client, short auth)
 	c->ssl = s->ssl;
 	if (phase == SP_END)
 		return false;
-	if (phase == SP_PROXY)
-		return start_proxy(c) && move_proxy(c, POLLIN, POLLIN);
+	if (phase == SP_PROXY) {
+		start_proxy(c);
+		return move_proxy(c, POLLIN, POLLIN);
+	}
 	session_interest(s, &want);
 	watch_set(&c->watch[SIDE_CLIENT], want.client);
 	watch_set(&c->watch[SIDE_AUTH], want.auth);
@@ -182,17 +186,21 @@ move(struct pooled *c)
 
 /* A new connection.  Without memory it is closed, which costs nobody else. */
 static void
-take(struct worker *w, const struct conn_info *info, const int fds[4])
+take(struct worker *w, const struct conn_info *info, const int fds[MSG_FDS_MAX])
 {
 	struct pooled *c = get(sizeof(*c));
-	struct session *s = c != NULL ? get(sizeof(*s)) : NULL;
+	struct session *s = NULL;
 	bool numbers = true;
 
 	for (int i = 0; i < 4; i++)
 		numbers = numbers && fds[i] >= FD_FIRST_FREE && fds[i] <= POOL_FD_MAX;
+	if (c != NULL && (c->state = get(sizeof(*c->state))) != NULL)
+		s = &c->state->session;
 	if (s == NULL || !numbers) {
 		log_warnx("%s-login: no room for one more connection: raise vsz_limit or lower "
 		    "client_limit", service_name(info->service));
+		if (c != NULL)
+			OPENSSL_free(c->state);
 		OPENSSL_free(c);
 		for (int i = 0; i < 4; i++)
 			close(fds[i]);
@@ -204,7 +212,6 @@ take(struct worker *w, const struct conn_info *info, const int fds[4])
 	c->watch[SIDE_MAIL] = (struct watch){.conn = c, .fd = fds[3]};
 	c->signer_fd = fds[2];
 	c->id = info->id;
-	c->session = s;
 	c->next = first;
 	if (first != NULL)
 		first->prev = c;
@@ -246,13 +253,14 @@ static bool
 take_all(struct worker *w)
 {
 	struct conn_info info;
-	int fds[4], n;
+	int fds[MSG_FDS_MAX];
+	enum control_word word;
 
-	while ((n = control_take(&info, fds, false)) == 1)
+	while ((word = control_take(FD_CONTROL, &info, fds, false)) == CONTROL_CONN)
 		take(w, &info, fds);
-	if (n == -1 && errno != EAGAIN)
+	if (word == CONTROL_FORK || (word == CONTROL_BAD && errno != EAGAIN))
 		fatal(EX_PROTOCOL, "unexpected message from the launcher");
-	return n != 0;
+	return word != CONTROL_END;
 }
 
 static void

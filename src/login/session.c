@@ -18,6 +18,8 @@
 #define PLAIN_READ_MAX 1024
 /* Of the unread input in HANDOFF when the rest can follow through the proxy. */
 #define HANDOFF_INPUT_MAX 1024
+/* For a farewell to be taken: who does not read it has no claim to a place. */
+#define BYE_MS 1000
 
 /* One message at a time in each direction: static, so that the pages are dirtied
  * once for all connections of a pooled worker.  Wiped after use. */
@@ -475,12 +477,14 @@ on_bye(struct session *s, struct msgin *m)
 
 	if (!msg_end(m) || why >= DLG_BYE__MAX)
 		return false;
-	if (s->handshaking) {
+	if (s->handshaking || s->want_write) { /* no way to tell, and others need the room */
 		end(s, reasons[why]);
 		return true;
 	}
 	dlg_bye(&s->dlg, (enum dlg_bye)why);
 	close_after(s, reasons[why]);
+	if (s->deadline_ms > now_ms() + BYE_MS)
+		s->deadline_ms = now_ms() + BYE_MS;
 	return true;
 }
 

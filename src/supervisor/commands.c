@@ -202,6 +202,19 @@ print_policies(const struct plan *p)
 	}
 }
 
+static void
+print_services(const struct config *c)
+{
+	char text[400];
+
+	for (int i = 0; i < SERVICE__MAX; i++) {
+		if (!c->service[i].enabled)
+			continue;
+		config_service_text(c, (enum service)i, text, sizeof(text));
+		printf("service   %s\n", text);
+	}
+}
+
 int
 check_main(int argc, char **argv)
 {
@@ -218,6 +231,7 @@ check_main(int argc, char **argv)
 		return EX_CONFIG;
 	}
 	printf("config    %s: %u listeners\n", file, p->conf.nlisteners);
+	print_services(&p->conf);
 	print_kernel();
 	print_policies(p);
 	fflush(stdout);

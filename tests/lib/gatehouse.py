@@ -79,6 +79,11 @@ def own_address():
     return f"127.{random.randint(2, 250)}.{random.randint(0, 250)}.{random.randint(2, 250)}"
 
 
+def may_fork(p):
+    """A template; each of its children has no processes left to make."""
+    return p.limits().get("Max processes", ("0",))[0] != "0"
+
+
 HANDED_OUT = set()
 
 
@@ -238,6 +243,13 @@ class Gatehouse:
         self.signal(signal.SIGHUP)
         return self.wait_log(r"ready: generation \d+|reload refused.*", seconds, mark)
 
+    def command(self, *words):
+        """`gatehouse WORDS -c FILE`: exit status and all that it says."""
+        r = subprocess.run([self.program, *words, "-c", self.conf], stdin=subprocess.DEVNULL,
+                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                           timeout=120)
+        return r.returncode, r.stdout
+
     # ---- log -------------------------------------------------------------------
 
     def mark(self):
@@ -300,11 +312,18 @@ class Gatehouse:
     def _launcher_filters(self):
         return int(self.helper("launcher").status()["Seccomp_filters"])
 
-    def templates(self, service=None):
+    def _before_client(self, service):
         return [p for p in self.logins() if p.argv()[1:2] == ["template"] and self.depth(p) == 1
                 and (service is None or p.argv()[2:3] == [service])]
 
+    def templates(self, service=None):
+        return [p for p in self._before_client(service) if may_fork(p)]
+
+    def waiting(self, service=None):
+        """Forked children that wait for their connection (process_min_avail)."""
+        return [p for p in self._before_client(service) if not may_fork(p)]
+
     def workers(self):
         """Workers with a connection in the fork model; all in the others."""
-        templates = set(self.templates())
-        return [p for p in self.logins() if p not in templates]
+        without = set(self._before_client(None))
+        return [p for p in self.logins() if p not in without]

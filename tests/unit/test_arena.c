@@ -84,6 +84,32 @@ exhaustion_is_null(void **state)
 	OPENSSL_free(blocks[0]);
 }
 
+/* Used up in large blocks, which are free again: small ones come out of them. */
+static void
+large_blocks_serve_small_requests(void **state)
+{
+	void *large[64], *small[64];
+	size_t n = 0, m = 0;
+
+	(void)state;
+	while (n < 64 && (large[n] = OPENSSL_malloc(90000)) != NULL)
+		n++;
+	while (OPENSSL_malloc(5000) != NULL) /* what is left at the end; for good */
+		;
+	for (size_t i = 0; i < n; i++)
+		OPENSSL_free(large[i]);
+	while (m < 64 && (small[m] = OPENSSL_malloc(5000)) != NULL)
+		memset(small[m++], 1, 5000);
+	assert_int_equal(m, n);
+	while (m > 0)
+		OPENSSL_free(small[--m]);
+	for (size_t i = 0; i < n; i++) /* and they are large ones again */
+		assert_non_null(large[i] = OPENSSL_malloc(90000));
+	assert_null(OPENSSL_malloc(90000));
+	while (n > 0)
+		OPENSSL_free(large[--n]);
+}
+
 static void
 free_is_wiped_on_demand(void **state)
 {
@@ -165,6 +191,7 @@ main(void)
 	    cmocka_unit_test(free_is_wiped_on_demand),
 	    cmocka_unit_test(child_leaves_the_template_alone),
 	    cmocka_unit_test(double_free_ends_the_process),
+	    cmocka_unit_test(large_blocks_serve_small_requests), /* last: it uses all up */
 	};
 
 	if (!heap_init(SIZE, false))

@@ -128,8 +128,9 @@ class MinAvail:
     def test_a_burst_finds_more_and_calm_fewer(self):
         self.settled(3)
         most, every = self.burst(2.5)
-        calm = eventually(lambda: len(self.waiting()) >= 1 and len(self.waiting()))
-        self.assertGreater(max(most, calm), 3, "more are kept ready while a burst lasts")
+        # Seen in it, or when it is just over and nobody takes them any more.
+        self.assertTrue(most > 3 or eventually(lambda: len(self.waiting()) > 3, 5),
+                        "more are kept ready while a burst lasts")
         # /proc is no snapshot: who ended and who took the place are both seen.
         self.assertLessEqual(every, 8 + 4)
         self.assertTrue(eventually(lambda: len(self.processes()) <= 8))

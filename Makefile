@@ -19,13 +19,18 @@ Q          := $(if $(filter 1,$(V)),,@)
 # src/.  _SRC: single files besides.  _LIBS: what it links; _LINK: static means a
 # static PIE, executed from a sealed memfd in an empty root.  tests/system/
 # test_linkage.py compares this table with the binaries.
-BINS     := gatehouse
+BINS     := gatehouse gatehouse-probe
 HELPERS  := gatehouse-launcher gatehouse-login gatehouse-auth gatehouse-keys
 
 gatehouse_DIRS          := supervisor config policy confine tools ipc common
 gatehouse_SRC           :=
 gatehouse_LIBS          := -lseccomp -lcap-ng -lcrypto
 gatehouse_LINK          := dynamic
+
+gatehouse-probe_DIRS    := probe ipc common
+gatehouse-probe_SRC     := src/confine/late.c src/confine/landlock.c src/confine/layers.c
+gatehouse-probe_LIBS    :=
+gatehouse-probe_LINK    := static
 
 gatehouse-launcher_DIRS := launcher ipc common
 gatehouse-launcher_SRC  := src/confine/late.c src/confine/landlock.c src/confine/layers.c
@@ -204,6 +209,9 @@ bench: all
 minimal: all clock
 	tests/policy/minimal.py -o docs/minimality.md
 
+escape: all
+	tests/escape/run
+
 check:
 	@if [ "$$DEPS" != no ]; then scripts/deps --check; fi
 	$(MAKE) all unit
@@ -215,6 +223,7 @@ gatehouse $(VERSION)
   make deps       install the packages that building, running and testing need (root)
   make run        start a private Dovecot and gatehouse in front of it, on loopback
   make check      install what tests need, build, run every test (DEPS=no: install nothing)
+  make escape     try every way out of every process's confinement (root)
   make fuzz TIME=60   run every fuzz target that many seconds
   make minimal    take away each right of each policy: which test fails? (root; long)
   make bench      what a login costs, beside Dovecot's own login processes (root)
@@ -245,6 +254,6 @@ uninstall:
 clean:
 	rm -rf $(B)
 
-.PHONY: FORCE all unit clock minimal bench fuzz fuzz-build deps run check help install uninstall clean
+.PHONY: FORCE all unit clock minimal bench escape fuzz fuzz-build deps run check help install uninstall clean
 .SECONDARY:
 .DELETE_ON_ERROR:

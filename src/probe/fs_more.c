@@ -24,7 +24,7 @@ fs_open_as(const struct test *t)
 	return opened("opened, and left alone");
 }
 
-static const volatile unsigned char constant[16] = "read-only data";
+static const unsigned char constant[16] = "read-only data";
 
 static struct outcome
 fs_proc_mem(const struct test *t)
@@ -36,7 +36,7 @@ fs_proc_mem(const struct test *t)
 		return refused(fd);
 	n = sys4(SYS_pwrite64, fd, "W", 1, ARG(constant));
 	sys1(SYS_close, fd);
-	return n == 1 && constant[0] == 'W' ? opened("changed read-only data") : refused(n);
+	return n == 1 && *(const volatile unsigned char *)constant == 'W' ? opened("changed read-only data") : refused(n);
 }
 
 static struct outcome

@@ -14,7 +14,7 @@
 #include "probe/watch.h"
 
 static const char usage[] =
-    "usage: gatehouse-probe --here [--json | --table] [--name NAME] [ID...]\n"
+    "usage: gatehouse-probe --here [--json | --table] [--exact] [--name NAME] [ID...]\n"
     "       gatehouse-probe --one ID [--json | --table] [--name NAME]\n"
     "       gatehouse-probe --list [--json]\n"
     "       gatehouse-probe --compare FILE...\n"
@@ -42,7 +42,9 @@ struct run {
 	char kernel[80];
 };
 
-/* FS, FS-01 and FS-01.old name the row FS-01.old. */
+static bool exact;
+
+/* FS, FS-01 and FS-01.old name the row FS-01.old; exact: only itself does. */
 static bool
 wanted(const struct test *t, int n, char **words)
 {
@@ -51,7 +53,9 @@ wanted(const struct test *t, int n, char **words)
 	for (int i = 0; i < n; i++) {
 		size_t len = strlen(words[i]);
 
-		if (strncmp(t->id, words[i], len) == 0 && strchr("-.", t->id[len]) != NULL)
+		if (exact && strcmp(t->id, words[i]) == 0)
+			return true;
+		if (!exact && strncmp(t->id, words[i], len) == 0 && strchr("-.", t->id[len]) != NULL)
 			return true; /* strchr finds the end of the string, too */
 	}
 	return false;
@@ -208,7 +212,7 @@ options(struct run *r, int argc, char **argv)
 	    {"one", required_argument, NULL, 'o'}, {"list", no_argument, NULL, 'l'},
 	    {"compare", no_argument, NULL, 'c'}, {"json", no_argument, NULL, 'j'},
 	    {"table", no_argument, NULL, 't'}, {"name", required_argument, NULL, 'n'},
-	    {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+	    {"exact", no_argument, NULL, 'e'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
 	int c;
 
 	while ((c = getopt_long(argc, argv, "+", opts, NULL)) != -1) {
@@ -219,6 +223,7 @@ options(struct run *r, int argc, char **argv)
 		case 'c': r->cmd = CMD_COMPARE; break;
 		case 'j': r->form = FORM_JSON; break;
 		case 't': r->form = FORM_TABLE; break;
+		case 'e': exact = true; break;
 		case 'n': r->name = optarg; break;
 		case 'h': fputs(usage, stdout); exit(EX_OK);
 		default: return -1;

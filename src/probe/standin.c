@@ -202,6 +202,21 @@ pool_loop(void)
 	}
 }
 
+/* As the real one does (login/main.c). */
+static void
+limit_fds(uint32_t n)
+{
+	struct rlimit l;
+
+	if (n == 0 || getrlimit(RLIMIT_NOFILE, &l) == -1)
+		return;
+	if (l.rlim_max > n)
+		l.rlim_max = n;
+	l.rlim_cur = l.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &l) == -1)
+		fatal(EX_OSERR, "setrlimit");
+}
+
 static void
 place_descriptors(bool pool)
 {
@@ -249,6 +264,7 @@ login_main(int argc, char **argv)
 		fatalx(EX_CONFIG, "malformed settings");
 	if (late_enter(mode->plan, &rep) == -1)
 		fatalx(EX_OSERR, "%s", late_reason());
+	limit_fds(mode->plan->nofile);
 	place_descriptors(mode->loop == pool_loop);
 	if (mode->loop == pool_loop)
 		setrlimit(RLIMIT_NPROC, &none);

@@ -10,7 +10,9 @@ uint8_t scratch[4096] __attribute__((aligned(4096)));
 const char missing_path[] = "/gatehouse-probe-missing";
 const char host_file[] = "/etc/passwd", host_dir[] = "/etc";
 
-static const struct test *const classes[] = {sweep_tests, fs_tests, fs_more_tests};
+static const struct test *const classes[] = {sweep_tests, fs_tests, fs_more_tests, proc_tests,
+    proc_more_tests, nsc_tests, kern_tests, kern_more_tests, sec_tests, llk_tests, fdx_tests,
+    mem_tests, res_tests, info_tests};
 
 static const char *const verdicts[V__MAX] = {[V_OPEN] = "OPEN", [V_ERRNO] = "ERRNO",
     [V_BLOCKED] = "BLOCKED", [V_SKIP] = "SKIP", [V_KILLED] = "KILLED", [V_CRASH] = "CRASH",

@@ -124,8 +124,9 @@ take_places(const struct channels *c)
 static void __attribute__((noreturn))
 attempt(const struct test *t, const struct channels *c)
 {
-	static const struct rlimit none;
+	static const struct rlimit none, stack = {8 << 20, 8 << 20};
 
+	setrlimit(RLIMIT_STACK, &stack);
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	setpgid(0, 0);
 	setrlimit(RLIMIT_CORE, &none);

@@ -38,8 +38,11 @@ def follows_text(phase, result, text):
     return None
 
 
-def full(row, phase, result, text):
+def full(row, phase, result, text, control):
     flags = row["flags"]
+    if result.verdict == "CRASH" and control == result.text() and not flags & escape.T_CRASH:
+        return Verdict(True, True, f"control: {control}: this machine has no such instruction",
+                       "-")
     differs = follows_text(phase, result, text)
     if differs:
         return Verdict(False, False, differs, "as the policy says")
@@ -80,5 +83,5 @@ def walls(row, config, result, control):
 
 def judge(row, config, phase, result, text, control):
     if config == "F":
-        return full(row, phase, result, text)
+        return full(row, phase, result, text, control)
     return walls(row, config, result, control)

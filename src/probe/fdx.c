@@ -142,9 +142,9 @@ fdx_fill(const struct test *t)
 
 const struct test fdx_tests[] = {
     {"FDX-01", "which descriptors are open", "FD KERN", .fn = fdx_census},
-    {"FDX-02.auth", "send a descriptor to the auth client", "", ON(fdx_send_fd, 0, 0)},
-    {"FDX-02.signer", "send a descriptor to the key signer", "", ON(fdx_send_fd, 0, 1)},
-    {"FDX-02.mail", "send a descriptor to the mail process", "", ON(fdx_send_fd, 0, 2)},
+    {"FDX-02.auth", "send a descriptor to the auth client", "HOST", ON(fdx_send_fd, 0, 0)},
+    {"FDX-02.signer", "send a descriptor to the key signer", "HOST", ON(fdx_send_fd, 0, 1)},
+    {"FDX-02.mail", "send a descriptor to the mail process", "HOST", ON(fdx_send_fd, 0, 2)},
     {"FDX-03", "recvmsg on the signing channel", "",
 	CALL(SYS_recvmsg, 5, ARG(scratch + 3000), MSG_DONTWAIT), .flags = T_REACHED},
     {"FDX-04.dup", "dup", "", .fn = fdx_dup, .nr = SYS_dup, .a = {3}},

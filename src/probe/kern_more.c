@@ -208,7 +208,7 @@ const struct test kern_more_tests[] = {
     {"KERN-24.pipe_size", "F_SETPIPE_SZ", "FD KERN", CALL(SYS_fcntl, 3, 1031, 4096)},
     {"KERN-24.seals", "F_ADD_SEALS", "FD KERN", CALL(SYS_fcntl, 3, 1033, 1)},
     {"KERN-24.notify", "F_NOTIFY", "FD KERN", CALL(SYS_fcntl, 3, 1026, 1)},
-    {"KERN-24.hint", "F_SET_RW_HINT", "FD KERN", CALL(SYS_fcntl, 3, 1036, ARG(scratch + 3000))},
+    {"KERN-24.hint", "F_SET_RW_HINT", "", CALL(SYS_fcntl, 3, 1036, ARG(scratch + 3000))},
     {"KERN-25.oob", "MSG_OOB on the mail channel", "", .fn = kern_oob, .nr = SYS_sendmsg,
 	.a = {MSG_OOB}},
     {"KERN-25.peek", "MSG_PEEK on the mail channel", "", .fn = kern_oob, .nr = SYS_recvmsg,

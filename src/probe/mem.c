@@ -182,7 +182,7 @@ const struct test mem_tests[] = {
     {"MEM-01.rwx", "memory writable and executable", "MDWE", ONLY(mem_rwx, RW | PROT_EXEC, 0)},
     {"MEM-01.rw_rx", "writable, then executable", "MDWE", ONLY(mem_rwx, RW, RX)},
     {"MEM-01.rx_rw", "executable, then writable, then executable", "MDWE", .fn = mem_rx_rw},
-    {"MEM-02", "a memfd written and executed", "", .fn = mem_double},
+    {"MEM-02", "a memfd written and executed", "RL", .fn = mem_double},
     {"MEM-03.private", "map an inherited descriptor executable", "FD KERN",
 	ONLY(mem_map_fd, MAP_PRIVATE)},
     {"MEM-03.shared", "map an inherited descriptor shared", "FD KERN",

@@ -59,11 +59,11 @@ sec_filter(const struct test *t)
 		unsigned short code;
 		unsigned char jt, jf;
 		unsigned int k;
-	} trace[] = {{0x06, 0, 0, 0x7ff00000}};
+	} allow[] = {{0x06, 0, 0, 0x7fff0000}};
 	static struct {
 		unsigned short len;
 		const void *filter;
-	} prog = {1, trace};
+	} prog = {1, allow};
 
 	if (t->nr == SYS_prctl)
 		return open_if(sys5(SYS_prctl, 22, 2, &prog, 0, 0));

@@ -157,7 +157,8 @@ template_loop(void)
 			serve(&o, plan);
 		}
 		tell(MSG_CONN_FORKED, info.id, (uint32_t)pid);
-		place.victim = pid;
+		if (strcmp(o.id, "hold") == 0)
+			place.victim = pid; /* the sibling of those that come */
 		close_range(FD_CLIENT, FD_MAIL, 0);
 	}
 }

@@ -11,6 +11,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -158,6 +159,19 @@ end_sibling(void)
 		kill((pid_t)place.victim, SIGKILL);
 		waitpid((pid_t)place.victim, NULL, 0);
 	}
+}
+
+/* Somebody to find by an abstract name, in this network namespace. */
+static void
+open_door(void)
+{
+	static const struct sockaddr_un un = {.sun_family = AF_UNIX,
+	    .sun_path = "\0gatehouse-probe-door"};
+	static int fd = -1;
+
+	if (fd == -1 && (fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) != -1 &&
+	    bind(fd, (const struct sockaddr *)&un, sizeof(sa_family_t) + 21) == 0)
+		listen(fd, 64);
 }
 
 bool
@@ -313,6 +327,7 @@ watch_run(const struct test *t, struct observed *o)
 		return;
 	}
 	o->note[0] = '\0';
+	open_door();
 	pid = fork();
 	if (pid == 0)
 		attempt(t, &c);

@@ -75,7 +75,9 @@ def walls(row, config, result, control):
     if "HOST" in left:
         return Verdict(result.verdict in ("OPEN", "ERRNO", "BLOCKED"), False, "", "host's setting")
     if left:
-        return Verdict(result.verdict not in ("OPEN", "HUNG", "CRASH"), False,
+        # RLIMIT_FSIZE and RLIMIT_CPU end a process by a signal.
+        bad = ("OPEN", "HUNG") if "RL" in left else ("OPEN", "HUNG", "CRASH")
+        return Verdict(result.verdict not in bad, False,
                        "held by " + " ".join(sorted(left)), "not OPEN")
     return Verdict(result.verdict == "OPEN", False, "nothing but seccomp stands here"
                    if config == "S-" else "Landlock and seccomp stand here", "OPEN")

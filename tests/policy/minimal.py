@@ -36,6 +36,8 @@ from client import ClientError, Imap, Pop  # noqa: E402
 PROGRAM = os.path.join(TREE, "build/bin/gatehouse")
 CLOCK = os.path.join(TREE, "build/clock")
 KILLED = r"system call that (it|its)|signal 31|\(SYS\)|forbids"
+# Kept although no test here needs it: what no test can bring about at will.
+KEPT = {("pool", "write", "log"): "says that there is no room for one more connection"}
 ORDER = ("start", "launcher", "template", "login", "tls-proxy", "pool", "auth-client",
          "key-signer")
 
@@ -345,6 +347,15 @@ class Bench:
         with self.imap(tls=False) as c:
             c.rest(15)
 
+    def no_filter_after_login(self):
+        """The kernel refuses the tls-proxy filter: said, and no session."""
+        mark = self.gh.mark()
+        with contextlib.suppress(OSError, ClientError), self.imap() as c:
+            c.login()
+            if c.command("NOOP")[1].startswith("OK"):
+                raise Failed("a session without its filter")
+        self.gh.wait_log("cannot install the tls-proxy filter", 8, mark)
+
     def ends(self):
         """TERM with a session that stays: told, then killed."""
         live, idle = self.logged_in(), self.imap()
@@ -362,7 +373,8 @@ POOL = dict(settings="shutdown_timeout = 1s\nlogin_timeout = 25s",
             imap_login="service_count = 40\nclient_limit = 20", pop3_login="service_count = 0")
 SHORT = dict(settings="login_timeout = 2s\nshutdown_timeout = 1s")
 LESS = dict(settings="shutdown_timeout = 1s")
-LACKS = {"no-secret-memory": ["memfd_secret=ENOSYS"]}   # see tests/lib/lacking.py
+LACKS = {"no-secret-memory": ["memfd_secret=ENOSYS"],    # see tests/lib/lacking.py
+         "no-proxy-filter": ["seccomp:2==0x20000000=ENOMEM"]}
 PROBES = {
     "fork": (FORK, ("start", "tls_login", "plain_login", "starttls_login", "pop3_login",
                     "refused_login", "templates_retire", "client_gone", "noise", "at_the_limit",
@@ -377,6 +389,7 @@ PROBES = {
                     "helpers_die", "ends")),
     "short": (SHORT, ("start", "login_timeout")),
     "no-secret-memory": (LESS, ("start", "tls_login")),
+    "no-proxy-filter": (LESS, ("start", "no_filter_after_login")),
     "clock-fork": (FORK, ("start", "two_hours_ahead")),
     "clock-exec": (EXEC, ("start", "two_hours_ahead")),
     "clock-pool": (POOL, ("start", "two_hours_ahead")),
@@ -385,7 +398,7 @@ VARIANTS = {
     "start": ("fork", "clock-fork", "no-secret-memory"),
     "launcher": ("fork", "exec", "pool", "short"),
     "template": ("fork", "clock-fork", "short"),
-    "login": ("fork", "exec", "clock-exec", "clock-fork", "short"),
+    "login": ("fork", "no-proxy-filter", "exec", "clock-exec", "clock-fork", "short"),
     "tls-proxy": ("fork", "exec"),
     "pool": ("pool", "clock-pool"),
     "auth-client": ("fork", "pool", "exec"),
@@ -436,9 +449,11 @@ def try_variant(dove, policies, variant):
 
 
 def judge(dove, right):
-    """(verdict, test, what): verdict is needed, inherited, elsewhere or unneeded."""
+    """(verdict, test, what): verdict is needed, inherited, elsewhere, kept or unneeded."""
     if right.why.startswith("elsewhere: "):
         return "elsewhere", "", right.why.removeprefix("elsewhere: ")
+    if (right.policy, right.call, right.element) in KEPT:
+        return "kept", "", KEPT[right.policy, right.call, right.element]
     with tempfile.TemporaryDirectory(prefix="gh-minimal.", dir="/tmp") as d:
         os.chmod(d, 0o755)
         refusal = mutated(right, d)
@@ -471,7 +486,7 @@ def table(results, to):
           "element of a list, is taken away in turn; this is the first test that then fails. "
           "*inherited*: a later filter of the same processes has the right, and could not if it "
           "were missing here. *elsewhere*: for other kernels, architectures or C libraries; not "
-          "tried here.\n", file=to)
+          "tried here. *kept*: no test can bring it about at will.\n", file=to)
     for policy in ORDER:
         rows = [r for r in results if r[0].policy == policy]
         if not rows:

@@ -42,7 +42,7 @@ class LineClient:
     def __init__(self, server, tls=False, source=None, seconds=30, sni=None, rcvbuf=None):
         self.seconds = seconds
         self.buf = b""
-        self.sock = socket.socket()
+        self.sock = socket.socket(socket.AF_INET6 if ":" in server[0] else socket.AF_INET)
         self.sock.settimeout(seconds)
         if rcvbuf:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)

@@ -90,7 +90,7 @@ HANDED_OUT = set()
 def free_port(address):
     """Free now, and never the same twice: nobody binds it before we go on."""
     while True:
-        with socket.socket() as s:
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as s:
             s.bind((address, 0))
             port = s.getsockname()[1]
         if (address, port) not in HANDED_OUT:

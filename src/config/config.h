@@ -38,6 +38,8 @@ struct config_cert {            /* the default (name empty) or a local_name bloc
 	char name[256];
 	char cert_file[256], key_file[256];
 	char alt_cert_file[256], alt_key_file[256]; /* ssl_alt_cert; empty: none */
+	char key_password[KEY_PASSWORD_MAX + 1]; /* of both keys; "<path": in that file; empty: none,
+	                                            or the default's */
 };
 
 struct config {

@@ -46,7 +46,7 @@ scope(FILE *out, const char *indent, enum setting_scope sc, const void *now, con
 			if (strcmp(u, v) == 0)
 				continue;
 		}
-		if (s->type == ST_FILE && v[0] == '\0')
+		if ((s->type == ST_FILE || s->type == ST_SECRET) && v[0] == '\0')
 			continue;
 		put(out, indent, s->name, v);
 	}

@@ -65,6 +65,7 @@ enum setting_type {
 	ST_STR,       /* char[size] */
 	ST_PATH,      /* char[size]; absolute or relative to the configuration's directory */
 	ST_FILE,      /* the same; a leading '<' is dropped: the file is opened elsewhere */
+	ST_SECRET,    /* char[size]: a password, which is never shown, or "<" and its file */
 	ST_SSL,       /* enum ssl_mode */
 	ST_TLSVER,    /* uint16_t */
 	ST_NETS,      /* login_trusted_networks */

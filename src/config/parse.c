@@ -213,7 +213,10 @@ on_setting(struct parser *p, const struct lexer *l, struct line *ln)
 		    l->file, ln->number);
 		return 0;
 	}
-	snprintf(text, sizeof(text), "%s: \"%.80s\" %s", ln->key, ln->value, why);
+	if (st->type == ST_SECRET)
+		snprintf(text, sizeof(text), "%s %s", ln->key, why);
+	else
+		snprintf(text, sizeof(text), "%s: \"%.80s\" %s", ln->key, ln->value, why);
 	return complain(p, l, ln, text);
 }
 

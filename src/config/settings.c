@@ -31,6 +31,7 @@ const struct setting settings[] = {
     G("ssl", ST_SSL, ssl, 0, 0, NULL),
     C("ssl_cert", ST_FILE, cert_file, "ssl_server_cert_file"),
     C("ssl_key", ST_FILE, key_file, "ssl_server_key_file"),
+    C("ssl_key_password", ST_SECRET, key_password, "ssl_server_key_password"),
     C("ssl_alt_cert", ST_FILE, alt_cert_file, "ssl_server_alt_cert_file"),
     C("ssl_alt_key", ST_FILE, alt_key_file, "ssl_server_alt_key_file"),
     G("ssl_min_protocol", ST_TLSVER, ssl_min_version, 0, 0, NULL),
@@ -212,6 +213,15 @@ store_path(char *p, size_t size, const char *value, const char *dir, bool file, 
 }
 
 static int
+store_secret(char *p, size_t size, const char *value, const char *dir, char *why, size_t cap)
+{
+	if (*value != '<')
+		return str_copy(p, size, value) ? 0 : refuse(why, cap, "is too long");
+	p[0] = '<';
+	return store_path(p + 1, size - 1, value, dir, true, why, cap);
+}
+
+static int
 store_nets(struct config *c, const char *value, char *why, size_t cap)
 {
 	char word[64];
@@ -316,6 +326,8 @@ setting_store(const struct setting *s, void *base, const char *value, const char
 	case ST_PATH:
 	case ST_FILE:
 		return store_path(p, s->size, value, dir, s->type == ST_FILE, why, cap);
+	case ST_SECRET:
+		return store_secret(p, s->size, value, dir, why, cap);
 	case ST_NETS:
 		return store_nets(base, value, why, cap);
 	case ST_LAYERS:
@@ -398,6 +410,12 @@ setting_format(const struct setting *s, const void *base, char *dst, size_t cap)
 	case ST_FILE:
 		snprintf(dst, cap, "%s%s", *(const char *)p != '\0' ? "<" : "", (const char *)p);
 		break;
+	case ST_SECRET:
+		if (*(const char *)p != '\0' && *(const char *)p != '<') {
+			snprintf(dst, cap, "(hidden)");
+			break;
+		}
+		/* fallthrough */
 	case ST_STR:
 	case ST_ID:
 	case ST_PATH:

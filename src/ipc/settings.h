@@ -18,6 +18,7 @@
 #define SETTINGS_CERTS_MAX 64
 #define SETTINGS_NETS_MAX 32
 #define SETTINGS_NAMES_MAX 16
+#define KEY_PASSWORD_MAX 500 /* bytes of ssl_key_password (message KEY) */
 
 /* How a missing layer is taken: policies and confine_optional decide. */
 enum layer_need {

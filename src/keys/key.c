@@ -10,53 +10,62 @@
 
 #include "common/str.h"
 
-/* There is nobody to ask: an encrypted key is an error. */
+struct question {
+	const char *password; /* NULL: there is none, and nobody to ask */
+	bool asked;
+};
+
 static int
-no_password(char *buf, int size, int rwflag, void *asked)
+on_password(char *buf, int size, int rwflag, void *arg)
 {
-	(void)buf;
-	(void)size;
+	struct question *q = arg;
+	size_t len = q->password != NULL ? strlen(q->password) : 0;
+
 	(void)rwflag;
-	*(bool *)asked = true;
-	return -1;
+	q->asked = true;
+	if (q->password == NULL || size < 0 || len > (size_t)size)
+		return -1;
+	memcpy(buf, q->password, len);
+	return (int)len;
 }
 
 /* The first private key among the blocks: some files hold certificates or curve
  * parameters before it. */
 static EVP_PKEY *
-decode_pem(const uint8_t *p, size_t len, bool *asked)
+decode_pem(const uint8_t *p, size_t len, struct question *q)
 {
 	BIO *in = BIO_new_mem_buf(p, (int)len);
 	EVP_PKEY *key = NULL;
 
 	if (in != NULL)
-		key = PEM_read_bio_PrivateKey_ex(in, NULL, no_password, asked, NULL, NULL);
+		key = PEM_read_bio_PrivateKey_ex(in, NULL, on_password, q, NULL, NULL);
 	BIO_free(in);
 	return key;
 }
 
 static EVP_PKEY *
-decode_der(const uint8_t *p, size_t len, bool *asked)
+decode_der(const uint8_t *p, size_t len, struct question *q)
 {
 	OSSL_DECODER_CTX *ctx;
 	EVP_PKEY *key = NULL;
 
 	ctx = OSSL_DECODER_CTX_new_for_pkey(&key, "DER", NULL, NULL, EVP_PKEY_KEYPAIR, NULL, NULL);
-	if (ctx != NULL && OSSL_DECODER_CTX_set_pem_password_cb(ctx, no_password, asked) == 1)
+	if (ctx != NULL && OSSL_DECODER_CTX_set_pem_password_cb(ctx, on_password, q) == 1)
 		OSSL_DECODER_from_data(ctx, &p, &len);
 	OSSL_DECODER_CTX_free(ctx);
 	return key;
 }
 
 EVP_PKEY *
-key_decode(const uint8_t *p, size_t len, bool *asked)
+key_decode(const uint8_t *p, size_t len, const char *password, bool *asked)
 {
+	struct question q = {.password = password};
 	EVP_PKEY *key;
 
-	*asked = false;
-	key = decode_pem(p, len, asked);
-	if (key == NULL && !*asked)
-		key = decode_der(p, len, asked);
+	key = decode_pem(p, len, &q);
+	if (key == NULL && !q.asked)
+		key = decode_der(p, len, &q);
+	*asked = q.asked;
 	ERR_clear_error();
 	return key;
 }

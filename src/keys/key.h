@@ -15,8 +15,9 @@
 #define SPKI_MAX 1200
 
 /* PEM or DER; PKCS#8, SEC1, PKCS#1; in PEM the first private key, other blocks are
- * skipped.  NULL: there is none, or it is encrypted (asked).  The caller frees. */
-EVP_PKEY *key_decode(const uint8_t *p, size_t len, bool *asked);
+ * skipped.  password: NULL if there is none; asked: it is encrypted.  NULL: there is
+ * no key, or the password is not that of the key.  The caller frees. */
+EVP_PKEY *key_decode(const uint8_t *p, size_t len, const char *password, bool *asked);
 
 /* EC P-256 and P-384, RSA 2048 to 4096, Ed25519.  False: error says what it is, as
  * the rest of a sentence that begins with the file's name. */

@@ -12,6 +12,7 @@
 struct entry {
 	uint8_t *file; /* until it is parsed */
 	size_t len;
+	char *password; /* NULL: none; the same */
 	EVP_PKEY *key;
 };
 
@@ -51,7 +52,7 @@ slurp(int fd, uint8_t *buf, size_t *len, char *error, size_t cap)
 }
 
 bool
-keystore_read(unsigned int index, int fd, char *error, size_t cap)
+keystore_read(unsigned int index, int fd, const char *password, char *error, size_t cap)
 {
 	uint8_t *buf = OPENSSL_malloc(KEY_FILE_MAX);
 	struct entry *e = &entries[index];
@@ -63,12 +64,23 @@ keystore_read(unsigned int index, int fd, char *error, size_t cap)
 	}
 	if (slurp(fd, buf, &e->len, error, cap)) {
 		e->file = e->len > 0 ? OPENSSL_memdup(buf, e->len) : NULL;
-		good = e->file != NULL;
+		e->password = password[0] != '\0' ? OPENSSL_strdup(password) : NULL;
+		good = e->file != NULL && (password[0] == '\0' || e->password != NULL);
 		if (!good)
 			snprintf(error, cap, e->len == 0 ? "is empty" : "finds no memory");
 	}
 	OPENSSL_clear_free(buf, KEY_FILE_MAX);
 	return good;
+}
+
+static const char *
+no_key(bool encrypted, bool password)
+{
+	if (!encrypted)
+		return "holds no private key in PEM or DER";
+	return password ? "is encrypted, and not with ssl_key_password (or in a way that is not "
+			  "known here: PBES2 with AES and PBKDF2 is)"
+			: "is encrypted, and there is no ssl_key_password";
 }
 
 bool
@@ -78,13 +90,16 @@ keystore_parse(unsigned int index, char *error, size_t cap)
 	bool asked, good = false;
 	EVP_PKEY *key;
 
-	key = key_decode(e->file, e->len, &asked);
-	OPENSSL_clear_free(e->file, e->len);
-	e->file = NULL;
+	key = key_decode(e->file, e->len, e->password, &asked);
 	if (key == NULL)
-		str_copy(error, cap, asked ? "is encrypted; take the password off (openssl pkey)"
-					   : "holds no private key in PEM or DER");
-	else if (key_served(key, error, cap) && !(good = key_consistent(key)))
+		str_copy(error, cap, no_key(asked, e->password != NULL));
+	OPENSSL_clear_free(e->file, e->len);
+	OPENSSL_clear_free(e->password, e->password != NULL ? strlen(e->password) : 0);
+	e->file = NULL;
+	e->password = NULL;
+	if (key == NULL)
+		return false;
+	if (key_served(key, error, cap) && !(good = key_consistent(key)))
 		str_copy(error, cap, "is damaged: its private and public half do not fit");
 	if (!good) {
 		EVP_PKEY_free(key);

@@ -15,11 +15,11 @@
 #define KEYSTORE_MAX 64
 #define KEY_FILE_MAX 65536 /* bytes */
 
-/* Take a key file's bytes, all of it, into slot index.  The descriptor stays the
- * caller's.  False: error says why. */
-bool keystore_read(unsigned int index, int fd, char *error, size_t cap);
+/* Take a key file's bytes, all of it, and its password ("": none) into slot index.
+ * The descriptor stays the caller's.  False: error says why. */
+bool keystore_read(unsigned int index, int fd, const char *password, char *error, size_t cap);
 
-/* Parse what was taken, sign with it and verify, and wipe the bytes.  False: error
+/* Parse what was taken, sign with it and verify, and wipe it.  False: error
  * says why ("is encrypted", ...), as the rest of a sentence that begins with the
  * file's name. */
 bool keystore_parse(unsigned int index, char *error, size_t cap);

@@ -12,6 +12,7 @@
 #include "ipc/conn.h"
 #include "ipc/fds.h"
 #include "ipc/msg.h"
+#include "ipc/settings.h"
 #include "keys/channel.h"
 #include "keys/keystore.h"
 
@@ -73,10 +74,11 @@ key_info(uint32_t index, const struct key_description *k, const char *error)
 static void
 on_key(struct msgin *m)
 {
-	char name[256];
+	char name[256], password[KEY_PASSWORD_MAX + 1];
 	int fd;
 
 	rd_str(&m->r, name, sizeof(name)); /* the supervisor's words name it, not ours */
+	rd_str(&m->r, password, sizeof(password));
 	fd = msg_take_fd(m, 0);
 	if (!collecting) {
 		key_info(m->id, NULL, "comes too late: keys are taken at the start only");
@@ -85,9 +87,11 @@ on_key(struct msgin *m)
 		narrived++;
 	} else {
 		arrivals[m->id].asked = true;
-		keystore_read(m->id, fd, arrivals[m->id].error, sizeof(arrivals[m->id].error));
+		keystore_read(m->id, fd, password, arrivals[m->id].error,
+		    sizeof(arrivals[m->id].error));
 		narrived++;
 	}
+	explicit_bzero(password, sizeof(password));
 	close(fd);
 }
 
@@ -186,6 +190,7 @@ peer_control_ready(int fd, uint32_t events)
 	(void)events;
 	while ((n = msg_recv(fd, R_KEYS, R_SUPERVISOR, &m, inbuf)) == 1) {
 		from_supervisor(&m);
+		explicit_bzero(inbuf, (size_t)(m.r.end - inbuf)); /* a password may have been in it */
 		msg_close_fds(&m);
 	}
 	if (n == 0)

@@ -60,6 +60,7 @@ inspect(const char *path, const uint8_t *pem, size_t len, struct plan_key *key, 
 		goto out;
 	}
 	key->spki_len = (size_t)i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x), &p);
+	key->type = X509_get0_pubkey(x) != NULL ? EVP_PKEY_get_base_id(X509_get0_pubkey(x)) : 0;
 	if (warn != NULL && X509_cmp_current_time(X509_get0_notAfter(x)) <= 0)
 		fprintf(warn, "certificate %s has expired\n", path);
 	if (warn != NULL && X509_cmp_current_time(X509_get0_notBefore(x)) > 0)
@@ -72,21 +73,22 @@ out:
 	return rv;
 }
 
+/* what: "key", or "password file". */
 static int
-open_key(const char *path, struct diag *d)
+open_secret(const char *path, const char *what, struct diag *d)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	struct stat st;
 
 	if (fd == -1 || fstat(fd, &st) == -1) {
-		diag_set(d, NULL, 0, 0, "cannot open the key %s: %s", path, strerror(errno));
+		diag_set(d, NULL, 0, 0, "cannot open the %s %s: %s", what, path, strerror(errno));
 		if (errno == EACCES)
-			diag_hint(d, "the supervisor keeps no right to override file modes: the key "
-			    "must be readable by the account that starts gatehouse");
+			diag_hint(d, "the supervisor keeps no right to override file modes: the %s "
+			    "must be readable by the account that starts gatehouse", what);
 	} else if (!S_ISREG(st.st_mode)) {
-		diag_set(d, NULL, 0, 0, "the key %s is not a file", path);
+		diag_set(d, NULL, 0, 0, "the %s %s is not a file", what, path);
 	} else if ((st.st_mode & S_IROTH) != 0) {
-		diag_set(d, NULL, 0, 0, "the key %s can be read by everybody", path);
+		diag_set(d, NULL, 0, 0, "the %s %s can be read by everybody", what, path);
 		diag_hint(d, "chmod 600 %s", path);
 	} else {
 		return fd;
@@ -96,9 +98,40 @@ open_key(const char *path, struct diag *d)
 	return -1;
 }
 
+/* The first line of its file, or the setting itself. */
+static int
+key_password(const char *setting, char dst[KEY_PASSWORD_MAX + 1], struct diag *d)
+{
+	char buf[KEY_PASSWORD_MAX + 3] = ""; /* CR, LF, and one byte too many */
+	ssize_t n;
+	size_t len;
+	int fd;
+
+	if (setting[0] != '<') {
+		str_copy(dst, KEY_PASSWORD_MAX + 1, setting);
+		return 0;
+	}
+	fd = open_secret(setting + 1, "password file", d);
+	if (fd == -1)
+		return -1;
+	n = read(fd, buf, sizeof(buf) - 1);
+	close(fd);
+	len = n > 0 ? strcspn(buf, "\r\n") : 0;
+	if (n == -1)
+		diag_set(d, NULL, 0, 0, "cannot read the password file %s: %s", setting + 1,
+		    strerror(errno));
+	else if (len == 0 || len > KEY_PASSWORD_MAX)
+		diag_set(d, NULL, 0, 0, "the password file %s %s", setting + 1,
+		    len == 0 ? "begins with no password" : "has a first line that is too long");
+	else
+		str_copy_n(dst, KEY_PASSWORD_MAX + 1, buf, len);
+	explicit_bzero(buf, sizeof(buf));
+	return dst[0] != '\0' ? 0 : -1;
+}
+
 static int
 add(struct plan *p, struct certs *c, struct worker_settings *worker, const char *name,
-    const char *cert, const char *key, FILE *warn, struct diag *d)
+    const char *cert, const char *key, const char *password, FILE *warn, struct diag *d)
 {
 	struct cert_settings *cs = &worker->certs[worker->ncerts];
 	struct plan_key *k = &p->keys[p->nkeys];
@@ -114,7 +147,9 @@ add(struct plan *p, struct certs *c, struct worker_settings *worker, const char 
 		return -1;
 	}
 	c->n++;
-	k->fd = open_key(key, d);
+	if (key_password(password, k->password, d) == -1)
+		return -1;
+	k->fd = open_secret(key, "key", d);
 	if (k->fd == -1)
 		return -1;
 	str_copy(k->path, sizeof(k->path), key);
@@ -127,6 +162,18 @@ add(struct plan *p, struct certs *c, struct worker_settings *worker, const char 
 	return 0;
 }
 
+/* OpenSSL would take the second one for the first, in silence. */
+static int
+two_types(const struct plan *p, const struct config_cert *cc, struct diag *d)
+{
+	if (p->keys[p->nkeys - 2].type != p->keys[p->nkeys - 1].type)
+		return 0;
+	diag_set(d, p->conf.file, 0, 0, "ssl_alt_cert %s has a key of the same type as %s",
+	    cc->alt_cert_file, cc->cert_file);
+	diag_hint(d, "one of the two is ECDSA and the other RSA, for clients that take only one");
+	return -1;
+}
+
 int
 certs_load(struct plan *p, struct certs *c, struct worker_settings *worker, FILE *warn,
     struct diag *d)
@@ -135,12 +182,16 @@ certs_load(struct plan *p, struct certs *c, struct worker_settings *worker, FILE
 		return 0;
 	for (unsigned int i = 0; i < p->conf.ncerts; i++) {
 		const struct config_cert *cc = &p->conf.certs[i];
+		const char *password = cc->key_password[0] != '\0' ? cc->key_password
+								   : p->conf.certs[0].key_password;
 
 		if (cc->cert_file[0] != '\0' &&
-		    add(p, c, worker, cc->name, cc->cert_file, cc->key_file, warn, d) == -1)
+		    add(p, c, worker, cc->name, cc->cert_file, cc->key_file, password, warn, d) == -1)
 			return -1;
 		if (cc->alt_cert_file[0] != '\0' &&
-		    add(p, c, worker, cc->name, cc->alt_cert_file, cc->alt_key_file, warn, d) == -1)
+		    (add(p, c, worker, cc->name, cc->alt_cert_file, cc->alt_key_file, password, warn,
+			 d) == -1 ||
+			two_types(p, cc, d) == -1))
 			return -1;
 	}
 	return 0;

@@ -130,12 +130,7 @@ talk_to_signer(struct helper *h, const struct plan *p)
 	printf("layers    %s\n", text);
 	hello_put(&out, R_SUPERVISOR, NULL, 0);
 	helper_tell(h, &out);
-	for (unsigned int i = 0; i < p->nkeys; i++) {
-		msg_begin(&out, MSG_KEY, i);
-		wr_str(&out.w, p->keys[i].path);
-		msg_add_fd(&out, p->keys[i].fd);
-		helper_tell(h, &out);
-	}
+	helper_send_keys(h, p);
 	while (answers < p->nkeys && poll(&pfd, 1, SIGNER_MS) == 1) {
 		if (msg_recv(h->control_fd, R_SUPERVISOR, R_KEYS, &m, buf) != 1)
 			return false;

@@ -81,21 +81,6 @@ generation_new(struct plan *plan, unsigned int number, const struct listeners *l
 /* ---- what helpers say ----------------------------------------------------- */
 
 static void
-send_keys(struct generation *g, struct helper *h)
-{
-	for (unsigned int i = 0; i < g->plan->nkeys; i++) {
-		struct msgout m;
-
-		/* A restarted signer shares the file offset of the one before. */
-		lseek(g->plan->keys[i].fd, 0, SEEK_SET);
-		msg_begin(&m, MSG_KEY, i);
-		wr_str(&m.w, g->plan->keys[i].path);
-		msg_add_fd(&m, g->plan->keys[i].fd);
-		helper_tell(h, &m);
-	}
-}
-
-static void
 send_listeners(struct generation *g, struct helper *h)
 {
 	struct msgout m;
@@ -180,7 +165,7 @@ on_hello(struct generation *g, struct helper *h, struct msgin *m)
 		return false;
 	if (h->role == R_KEYS) {
 		g->keys_good = 0;
-		send_keys(g, h);
+		helper_send_keys(h, g->plan);
 	}
 	if (g->state == GEN_STARTING) {
 		if (all_up(g))

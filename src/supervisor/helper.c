@@ -136,6 +136,21 @@ helper_tell(struct helper *h, struct msgout *m)
 }
 
 void
+helper_send_keys(struct helper *h, const struct plan *p)
+{
+	for (unsigned int i = 0; i < p->nkeys; i++) {
+		struct msgout m;
+
+		msg_begin(&m, MSG_KEY, i);
+		wr_str(&m.w, p->keys[i].path);
+		wr_str(&m.w, p->keys[i].password);
+		msg_add_fd(&m, p->keys[i].fd);
+		helper_tell(h, &m);
+		explicit_bzero(m.buf, m.w.len);
+	}
+}
+
+void
 helper_pair(struct helper *a, struct helper *b)
 {
 	struct msgout m;

@@ -13,6 +13,8 @@ int helper_start(struct helper *h, const struct plan *p, struct diag *d);
 void helper_close(struct helper *h);
 /* False: its queue is full or it is gone; logged. */
 bool helper_tell(struct helper *h, struct msgout *m);
+/* To the key signer: all keys of the plan, with their passwords. */
+void helper_send_keys(struct helper *h, const struct plan *p);
 /* A fresh pair between two helpers that are up. */
 void helper_pair(struct helper *a, struct helper *b);
 

@@ -275,5 +275,6 @@ plan_free(struct plan *p)
 	close_all(p->settings_fd, IMAGE__MAX);
 	close_all(p->filters_fd, IMAGE__MAX);
 	policy_set_free(&p->policies);
+	explicit_bzero(p, sizeof(*p)); /* passwords of keys */
 	free(p);
 }

@@ -30,9 +30,11 @@ enum image {
 struct plan_key {
 	char path[256];
 	int fd;                      /* opened, never read here */
+	char password[KEY_PASSWORD_MAX + 1]; /* of an encrypted one; empty: none */
 	char cert[256];              /* the certificate that it must fit */
 	uint8_t spki[PLAN_SPKI_MAX]; /* that one's SubjectPublicKeyInfo */
 	size_t spki_len;
+	int type;                    /* EVP_PKEY_EC ...: one certificate of each for a name */
 };
 
 struct plan {

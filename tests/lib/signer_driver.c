@@ -188,6 +188,7 @@ send_keys(struct signer *s, const struct signer_options *o)
 		lseek(fd, 0, SEEK_END); /* where another reader may have left it */
 		msg_begin(&m, MSG_KEY, i);
 		wr_str(&m.w, "key of the test");
+		wr_str(&m.w, o->keys[i].password);
 		msg_add_fd(&m, fd);
 		rv = msg_send(s->control, &m);
 		close(fd);

@@ -22,6 +22,7 @@
 struct signer_key {
 	const void *data; /* a key file's bytes */
 	size_t len;
+	const char *password; /* NULL: none */
 };
 
 struct signer_options {

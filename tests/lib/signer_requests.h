@@ -109,7 +109,7 @@ start(struct signer *s, struct signer_options o)
 	if (file == NULL)
 		file = testkey_file(testkey(TK_P256), "PEM", "PrivateKeyInfo", NULL, &len);
 	o.nkeys = 1;
-	o.keys[0] = (struct signer_key){file, len};
+	o.keys[0] = (struct signer_key){file, len, NULL};
 	assert_int_equal(signer_start(s, &o), 0);
 	assert_string_equal(s->answers[0].error, "");
 }

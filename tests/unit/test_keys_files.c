@@ -21,29 +21,51 @@ struct form {
 	enum test_key key;
 	const char *format, *structure, *cipher, *before;
 	const char *type, *error;
+	const char *password; /* that is given to the signer; "x" is right */
 };
 
 static const struct form forms[] = {
-    {TK_P256, "PEM", "PrivateKeyInfo", NULL, NULL, "EC P-256", ""},
-    {TK_P256, "DER", "PrivateKeyInfo", NULL, NULL, "EC P-256", ""},
-    {TK_P256, "PEM", "type-specific", NULL, NULL, "EC P-256", ""},
-    {TK_P256, "DER", "type-specific", NULL, NULL, "EC P-256", ""},
-    {TK_P384, "PEM", "PrivateKeyInfo", NULL, "some text\n\n", "EC P-384", ""},
+    {TK_P256, "PEM", "PrivateKeyInfo", NULL, NULL, "EC P-256", "", NULL},
+    {TK_P256, "DER", "PrivateKeyInfo", NULL, NULL, "EC P-256", "", NULL},
+    {TK_P256, "PEM", "type-specific", NULL, NULL, "EC P-256", "", NULL},
+    {TK_P256, "DER", "type-specific", NULL, NULL, "EC P-256", "", NULL},
+    {TK_P384, "PEM", "PrivateKeyInfo", NULL, "some text\n\n", "EC P-384", "", NULL},
     {TK_P256, "PEM", "type-specific", NULL,
 	"-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n",
-	"EC P-256", ""},
-    {TK_RSA2048, "PEM", "PrivateKeyInfo", NULL, "cert", "RSA 2048", ""},
-    {TK_RSA2048, "DER", "PrivateKeyInfo", NULL, NULL, "RSA 2048", ""},
-    {TK_RSA2048, "PEM", "type-specific", NULL, NULL, "RSA 2048", ""},
-    {TK_RSA3072, "DER", "type-specific", NULL, NULL, "RSA 3072", ""},
-    {TK_ED25519, "PEM", "PrivateKeyInfo", NULL, NULL, "Ed25519", ""},
-    {TK_ED25519, "DER", "PrivateKeyInfo", NULL, NULL, "Ed25519", ""},
-    {TK_P256, "PEM", "EncryptedPrivateKeyInfo", "AES-256-CBC", NULL, "", "is encrypted"},
-    {TK_RSA2048, "DER", "EncryptedPrivateKeyInfo", "AES-128-CBC", NULL, "", "is encrypted"},
-    {TK_RSA2048, "PEM", "type-specific", "AES-256-CBC", NULL, "", "is encrypted"},
-    {TK_ED25519, "PEM", "EncryptedPrivateKeyInfo", "DES-EDE3-CBC", NULL, "", "is encrypted"},
+	"EC P-256", "", NULL},
+    {TK_RSA2048, "PEM", "PrivateKeyInfo", NULL, "cert", "RSA 2048", "", NULL},
+    {TK_RSA2048, "DER", "PrivateKeyInfo", NULL, NULL, "RSA 2048", "", NULL},
+    {TK_RSA2048, "PEM", "type-specific", NULL, NULL, "RSA 2048", "", NULL},
+    {TK_RSA3072, "DER", "type-specific", NULL, NULL, "RSA 3072", "", NULL},
+    {TK_ED25519, "PEM", "PrivateKeyInfo", NULL, NULL, "Ed25519", "", NULL},
+    {TK_ED25519, "DER", "PrivateKeyInfo", NULL, NULL, "Ed25519", "", NULL},
+    {TK_P256, "PEM", "EncryptedPrivateKeyInfo", "AES-256-CBC", NULL, "", "is encrypted", NULL},
+    {TK_RSA2048, "DER", "EncryptedPrivateKeyInfo", "AES-128-CBC", NULL, "", "is encrypted", NULL},
+    {TK_RSA2048, "PEM", "type-specific", "AES-256-CBC", NULL, "", "is encrypted", NULL},
+    {TK_ED25519, "PEM", "EncryptedPrivateKeyInfo", "DES-EDE3-CBC", NULL, "", "is encrypted", NULL},
+};
+
+#define WITHOUT "is encrypted, and there is no ssl_key_password"
+#define WRONG "is encrypted, and not with ssl_key_password"
+static const struct form encrypted[] = {
+    {TK_P256, "PEM", "EncryptedPrivateKeyInfo", "AES-256-CBC", NULL, "EC P-256", "", "x"},
+    {TK_P256, "DER", "EncryptedPrivateKeyInfo", "AES-256-CBC", NULL, "EC P-256", "", "x"},
+    {TK_P384, "PEM", "EncryptedPrivateKeyInfo", "AES-192-CBC", NULL, "EC P-384", "", "x"},
+    {TK_RSA2048, "PEM", "EncryptedPrivateKeyInfo", "AES-128-CBC", "cert", "RSA 2048", "", "x"},
+    {TK_RSA2048, "DER", "EncryptedPrivateKeyInfo", "AES-128-CBC", NULL, "RSA 2048", "", "x"},
+    {TK_ED25519, "PEM", "EncryptedPrivateKeyInfo", "DES-EDE3-CBC", NULL, "Ed25519", "", "x"},
+    {TK_RSA2048, "PEM", "type-specific", "AES-256-CBC", NULL, "RSA 2048", "", "x"},
+    {TK_P256, "PEM", "type-specific", "AES-128-CBC", NULL, "EC P-256", "", "x"},
+    {TK_RSA3072, "PEM", "type-specific", "DES-EDE3-CBC", NULL, "RSA 3072", "", "x"},
+    {TK_P256, "PEM", "PrivateKeyInfo", NULL, NULL, "EC P-256", "", "x"}, /* needs none */
+    {TK_P256, "PEM", "EncryptedPrivateKeyInfo", "AES-256-CBC", NULL, "", WITHOUT, ""},
+    {TK_P256, "PEM", "EncryptedPrivateKeyInfo", "AES-256-CBC", NULL, "", WRONG, "X"},
+    {TK_P256, "DER", "EncryptedPrivateKeyInfo", "AES-256-CBC", NULL, "", WRONG, "xx"},
+    {TK_RSA2048, "PEM", "type-specific", "AES-256-CBC", NULL, "", WRONG, "y"},
+    {TK_RSA2048, "PEM", "type-specific", "AES-256-CBC", NULL, "", WITHOUT, NULL},
 };
 #define NFORMS (sizeof(forms) / sizeof(forms[0]))
+#define NENCRYPTED (sizeof(encrypted) / sizeof(encrypted[0]))
 
 static struct signer_key
 in_form(const struct form *f)
@@ -62,30 +84,29 @@ in_form(const struct form *f)
 	BIO_free(b);
 	memcpy(all + n, key, len);
 	OPENSSL_free(key);
-	return (struct signer_key){all, n + len};
+	return (struct signer_key){all, n + len, f->password};
 }
 
 static void
-key_forms(void **state)
+take_all(const struct form *f, size_t nforms)
 {
-	struct signer_options o = {.nkeys = NFORMS};
+	struct signer_options o = {.nkeys = (unsigned int)nforms};
 	struct signer s;
 
-	(void)state;
 	need_signer();
-	assert_true(NFORMS <= SIGNER_KEYS_MAX);
-	for (size_t i = 0; i < NFORMS; i++)
-		o.keys[i] = in_form(&forms[i]);
+	assert_true(nforms <= SIGNER_KEYS_MAX);
+	for (size_t i = 0; i < nforms; i++)
+		o.keys[i] = in_form(&f[i]);
 	assert_int_equal(signer_start(&s, &o), 0);
-	for (size_t i = 0; i < NFORMS; i++) {
+	for (size_t i = 0; i < nforms; i++) {
 		const struct signer_answer *a = &s.answers[i];
 		unsigned char *der = NULL;
-		int n = i2d_PUBKEY(testkey(forms[i].key), &der);
+		int n = i2d_PUBKEY(testkey(f[i].key), &der);
 
-		if (strncmp(a->error, forms[i].error, strlen(forms[i].error)) != 0 ||
-		    strcmp(a->type, forms[i].type) != 0)
+		if (strncmp(a->error, f[i].error, strlen(f[i].error)) != 0 ||
+		    strcmp(a->type, f[i].type) != 0)
 			fail_msg("form %zu: type \"%s\", error \"%s\"", i, a->type, a->error);
-		assert_int_equal(a->status, forms[i].error[0] == '\0' ? 0 : 1);
+		assert_int_equal(a->status, f[i].error[0] == '\0' ? 0 : 1);
 		if (a->status == 0) {
 			assert_int_equal(a->spki_len, n);
 			assert_memory_equal(a->spki, der, (size_t)n);
@@ -94,6 +115,20 @@ key_forms(void **state)
 		OPENSSL_free((void *)(uintptr_t)o.keys[i].data);
 	}
 	stop(&s);
+}
+
+static void
+key_forms(void **state)
+{
+	(void)state;
+	take_all(forms, NFORMS);
+}
+
+static void
+encrypted_forms(void **state)
+{
+	(void)state;
+	take_all(encrypted, NENCRYPTED);
 }
 
 /* A private half that belongs to another public one. */
@@ -128,17 +163,17 @@ bad_keys(void **state)
 	(void)state;
 	need_signer();
 	memset(huge, '\n', sizeof(huge));
-	o.keys[0] = (struct signer_key){"", 0};
-	o.keys[1] = (struct signer_key){"-----BEGIN PRIVATE KEY-----\nnonsense", 36};
-	o.keys[2] = (struct signer_key){huge, sizeof(huge)};
+	o.keys[0] = (struct signer_key){"", 0, NULL};
+	o.keys[1] = (struct signer_key){"-----BEGIN PRIVATE KEY-----\nnonsense", 36, NULL};
+	o.keys[2] = (struct signer_key){huge, sizeof(huge), NULL};
 	o.keys[3].data = testkey_file(p521, "PEM", "PrivateKeyInfo", NULL, &o.keys[3].len);
 	o.keys[4].data = testkey_file(rsa, "PEM", "PrivateKeyInfo", NULL, &o.keys[4].len);
 	o.keys[5].data = testkey_file(x25519, "PEM", "PrivateKeyInfo", NULL, &o.keys[5].len);
-	o.keys[6] = (struct signer_key){wrong, mismatched(wrong)};
+	o.keys[6] = (struct signer_key){wrong, mismatched(wrong), NULL};
 	o.keys[7].data = testkey_file(testkey(TK_RSA2048), "DER", "PrivateKeyInfo", NULL, &len);
 	memcpy(cut, o.keys[7].data, len);
-	o.keys[7] = (struct signer_key){cut, len / 2};
-	o.keys[8] = (struct signer_key){"\x30\x84\xff\xff\xff\xff\x02\x01", 8};
+	o.keys[7] = (struct signer_key){cut, len / 2, NULL};
+	o.keys[8] = (struct signer_key){"\x30\x84\xff\xff\xff\xff\x02\x01", 8, NULL};
 	o.keys[9].data = testkey_file(testkey(TK_P256), "PEM", "PrivateKeyInfo", NULL,
 	    &o.keys[9].len);
 	assert_int_equal(signer_start(&s, &o), 0);
@@ -171,7 +206,7 @@ mutilated_keys(void **state)
 				len = len * (i + 1) / (o.nkeys + 1);
 			else
 				files[i][len * (i + 1) / (o.nkeys + 2)] ^= 1u << (i & 7);
-			o.keys[i] = (struct signer_key){files[i], len};
+			o.keys[i] = (struct signer_key){files[i], len, NULL};
 		}
 		assert_int_equal(signer_start(&s, &o), 0);
 		for (unsigned int i = 0; i < o.nkeys; i++)
@@ -215,7 +250,7 @@ small_arena(void **state)
 	need_signer();
 	o.keys[0].data = testkey_file(testkey(TK_RSA3072), "PEM", "PrivateKeyInfo", NULL, &len);
 	for (unsigned int i = 0; i < o.nkeys; i++)
-		o.keys[i] = (struct signer_key){o.keys[0].data, len};
+		o.keys[i] = (struct signer_key){o.keys[0].data, len, NULL};
 	for (;; o.arena_bytes -= 16 << 10) {
 		int status;
 
@@ -242,6 +277,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(key_forms),
+	    cmocka_unit_test(encrypted_forms),
 	    cmocka_unit_test(bad_keys),
 	    cmocka_unit_test(mutilated_keys),
 	    cmocka_unit_test(late_key),

@@ -23,8 +23,8 @@ BINS     := gatehouse gatehouse-probe
 HELPERS  := gatehouse-launcher gatehouse-login gatehouse-auth gatehouse-keys
 
 gatehouse_DIRS          := supervisor config policy confine tools ipc common
-gatehouse_SRC           :=
-gatehouse_LIBS          := -lseccomp -lcap-ng -lcrypto
+gatehouse_SRC           := src/login/tls_settings.c
+gatehouse_LIBS          := -lseccomp -lcap-ng -lssl -lcrypto
 gatehouse_LINK          := dynamic
 
 gatehouse-probe_DIRS    := probe ipc common

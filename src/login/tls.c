@@ -12,10 +12,8 @@
 #include "common/str.h"
 #include "login/remotekey.h"
 #include "login/resume.h"
+#include "login/tls_settings.h"
 #include "login/warmup.h"
-
-#define DEFAULT_GROUPS "X25519:P-256:P-384"
-#define DEFAULT_CIPHERS "ECDHE+AESGCM:ECDHE+CHACHA20"
 
 struct name_ctx {
 	const char *name; /* "": the default; "*.example.test": one label */
@@ -37,13 +35,7 @@ tls_error(void)
 static bool
 fail(const char *what, const char *detail)
 {
-	unsigned long e = ERR_get_error();
-	const char *reason = e != 0 ? ERR_reason_error_string(e) : NULL;
-
-	snprintf(why, sizeof(why), "%s%s%s%s%s", what, detail[0] != '\0' ? ": " : "", detail,
-	    reason != NULL ? ": " : "", reason != NULL ? reason : "");
-	ERR_clear_error();
-	return false;
+	return tls_settings_fail(why, sizeof(why), what, detail);
 }
 
 /* Host names compare without case; a wildcard stands for one whole label. */
@@ -101,42 +93,10 @@ on_alpn(SSL *ssl, const unsigned char **out, unsigned char *outlen, const unsign
 	return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
-/*
- * Keep only ECDHE with AEAD.  Anything else could not work here: the signer
- * has no RSA decryption, and CBC draws a random IV for each record, for which
- * the policy after login has no system call.
- */
-static bool
-set_ciphers(SSL_CTX *ctx, const char *list)
-{
-	STACK_OF(SSL_CIPHER) *all;
-	char kept[4096] = "";
-	size_t n = 0;
-
-	if (SSL_CTX_set_cipher_list(ctx, list) != 1)
-		return fail("ssl_cipher_list", list);
-	all = SSL_CTX_get_ciphers(ctx);
-	for (int i = 0; i < sk_SSL_CIPHER_num(all); i++) {
-		const SSL_CIPHER *c = sk_SSL_CIPHER_value(all, i);
-		const char *name = SSL_CIPHER_get_name(c);
-
-		if (!SSL_CIPHER_is_aead(c) || SSL_CIPHER_get_kx_nid(c) != NID_kx_ecdhe)
-			continue;
-		if (n + strlen(name) + 2 > sizeof(kept))
-			break;
-		n += (size_t)snprintf(kept + n, sizeof(kept) - n, "%s%s", n > 0 ? ":" : "", name);
-	}
-	if (n == 0)
-		return fail("ssl_cipher_list has no ECDHE suite with AES-GCM or ChaCha20", list);
-	return SSL_CTX_set_cipher_list(ctx, kept) == 1 || fail("ssl_cipher_list", kept);
-}
-
 static SSL_CTX *
 new_ctx(const struct worker_settings *set)
 {
 	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
-	const char *groups = set->ssl_curve_list[0] != '\0' ? set->ssl_curve_list : DEFAULT_GROUPS;
-	const char *list = set->ssl_cipher_list[0] != '\0' ? set->ssl_cipher_list : DEFAULT_CIPHERS;
 
 	if (ctx == NULL) {
 		fail("cannot make a TLS context", "");
@@ -145,20 +105,11 @@ new_ctx(const struct worker_settings *set)
 	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
 	    SSL_OP_CLEANSE_PLAINTEXT);
 	resume_setup(ctx);
-	if (set->ssl_prefer_server_ciphers)
-		SSL_CTX_set_options(ctx, SSL_OP_CIPHER_SERVER_PREFERENCE);
 	SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	SSL_CTX_set_read_ahead(ctx, 1); /* header and body of a record in one read */
 	SSL_CTX_set_tlsext_servername_callback(ctx, on_server_name);
 	SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
-	if (SSL_CTX_set_min_proto_version(ctx, set->ssl_min_version) != 1)
-		fail("ssl_min_protocol", "");
-	else if (SSL_CTX_set1_groups_list(ctx, groups) != 1)
-		fail("ssl_curve_list", groups);
-	else if (set->ssl_cipher_suites[0] != '\0' &&
-	    SSL_CTX_set_ciphersuites(ctx, set->ssl_cipher_suites) != 1)
-		fail("ssl_cipher_suites", set->ssl_cipher_suites);
-	else if (set_ciphers(ctx, list))
+	if (tls_settings_apply(ctx, set, why, sizeof(why)))
 		return ctx;
 	SSL_CTX_free(ctx);
 	return NULL;

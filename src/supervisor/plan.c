@@ -13,6 +13,7 @@
 #include "confine/confine.h"
 #include "ipc/filters.h"
 #include "ipc/settings.h"
+#include "login/tls_settings.h"
 #include "supervisor/certs.h"
 
 static const char *const image_names[IMAGE__MAX] = {
@@ -176,6 +177,24 @@ seal_settings(struct plan *p, enum image i, const struct wr *w, struct diag *d)
 	return 0;
 }
 
+/* Workers would find it out, too, but only when connections are waiting. */
+static int
+try_tls_settings(const struct config *c, const struct worker_settings *worker, struct diag *d)
+{
+	SSL_CTX *ctx;
+	char why[512];
+	bool good;
+
+	if (c->ssl == SSL_NO)
+		return 0;
+	ctx = SSL_CTX_new(TLS_server_method());
+	good = ctx != NULL && tls_settings_apply(ctx, worker, why, sizeof(why));
+	if (!good)
+		diag_set(d, c->file, 0, 0, "%s", ctx != NULL ? why : "OpenSSL does not start");
+	SSL_CTX_free(ctx);
+	return good ? 0 : -1;
+}
+
 static int
 make_settings(struct plan *p, struct worker_settings *worker, struct diag *d)
 {
@@ -213,6 +232,8 @@ make_settings(struct plan *p, struct worker_settings *worker, struct diag *d)
 		goto out;
 	w.len = 0;
 	config_to_worker(c, worker);
+	if (try_tls_settings(c, worker, d) == -1)
+		goto out;
 	worker->arena_bytes = WORKER_ARENA;
 	worker->sign_timeout_ms = SIGN_TIMEOUT_MS;
 	late_plan_from(c, &pol[POL_TEMPLATE], &worker->template_plan);

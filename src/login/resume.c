@@ -21,6 +21,13 @@ resume_set_store(const struct resume_store *s)
 	store = s;
 }
 
+/* A client's certificate has to be shown and verified each time. */
+static bool
+wanted(const SSL *ssl)
+{
+	return store != NULL && (SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER) == 0;
+}
+
 static SSL_SESSION *
 on_get(SSL *ssl, const unsigned char *id, int idlen, int *copy)
 {
@@ -29,9 +36,8 @@ on_get(SSL *ssl, const unsigned char *id, int idlen, int *copy)
 	SSL_SESSION *sess = NULL;
 	size_t len;
 
-	(void)ssl;
 	*copy = 0; /* the reference is OpenSSL's */
-	if (store == NULL || idlen != RESUME_ID_LEN)
+	if (!wanted(ssl) || idlen != RESUME_ID_LEN)
 		return NULL;
 	len = store->get(store->arg, id, data);
 	if (len > 0 && len <= sizeof(data))
@@ -49,8 +55,7 @@ on_new(SSL *ssl, SSL_SESSION *sess)
 	const unsigned char *id = SSL_SESSION_get_id(sess, &idlen);
 	int len = i2d_SSL_SESSION(sess, NULL);
 
-	(void)ssl;
-	if (store != NULL && idlen == RESUME_ID_LEN && len > 0 && len <= (int)sizeof(data)) {
+	if (wanted(ssl) && idlen == RESUME_ID_LEN && len > 0 && len <= (int)sizeof(data)) {
 		i2d_SSL_SESSION(sess, &p);
 		store->put(store->arg, id, data, (size_t)len);
 		explicit_bzero(data, (size_t)len);

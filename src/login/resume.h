@@ -3,7 +3,8 @@
  * stateful in both versions.  OpenSSL keeps no cache and no ticket key; a session
  * goes to the key signer under its id of 32 random bytes, and comes back from it,
  * once.  A session is bound to the service and the server name that the client
- * asked for (RFC 6066 3).  No early data.
+ * asked for (RFC 6066 3).  No early data; nothing is resumed where clients are asked
+ * for certificates.
  */
 #ifndef LOGIN_RESUME_H
 #define LOGIN_RESUME_H

@@ -64,6 +64,7 @@ static const struct resume_store honest = {kept_get, kept_put, NULL};
 struct shake {
 	int version;
 	const char *name, *groups;
+	bool asks; /* for a client's certificate */
 };
 
 static SSL_CTX *
@@ -101,12 +102,15 @@ static bool
 shake(const struct shake *h, const struct resume_store *store, SSL_SESSION **sess)
 {
 	SSL_CTX *ctx = server_ctx();
-	SSL *server = SSL_new(ctx), *client = new_client(h, *sess);
+	SSL *server, *client = new_client(h, *sess);
 	int s = 0, c = 0;
 	BIO *a, *b;
 	bool reused;
 	char byte;
 
+	if (h->asks)
+		SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+	server = SSL_new(ctx);
 	BIO_new_bio_pair(&a, 0, &b, 0);
 	SSL_set_bio(server, a, a);
 	SSL_set_bio(client, b, b);
@@ -225,6 +229,25 @@ without_a_store(void **state)
 
 		assert_false(shake(&h, NULL, &sess));
 		assert_false(shake(&h, NULL, &sess));
+		SSL_SESSION_free(sess);
+	}
+}
+
+/* What a certificate proved, a session does not prove again. */
+static void
+client_certificates(void **state)
+{
+	(void)state;
+	for (int v = 0; v < 2; v++) {
+		struct shake h = {.version = versions[v]};
+		SSL_SESSION *sess = NULL;
+
+		assert_false(shake(&h, &honest, &sess));
+		h.asks = true;
+		assert_false(shake(&h, &honest, &sess));
+		assert_false(shake(&h, &honest, &sess));
+		assert_int_equal(kept.gets, 0);
+		assert_int_equal(kept.puts, v + 1);
 		SSL_SESSION_free(sess);
 	}
 }
@@ -411,6 +434,7 @@ main(void)
 	    cmocka_unit_test_setup(name_and_service_must_fit, fresh),
 	    cmocka_unit_test_setup(off, fresh),
 	    cmocka_unit_test_setup(without_a_store, fresh),
+	    cmocka_unit_test_setup(client_certificates, fresh),
 	    cmocka_unit_test_setup(retry_request, fresh),
 	    cmocka_unit_test_setup(what_is_no_session_is_none, fresh),
 	    cmocka_unit_test(answers),

@@ -103,6 +103,7 @@ service stats {{
   {chroot_off}
   client_limit = {client_limit}
 }}
+{passdbs}
 passdb {{
   driver = passwd-file
   args = username_format=%u {dir}/users
@@ -141,13 +142,15 @@ class Dovecot:
     process_limit   of the imap and pop3 services
     penalty         keep Dovecot's waiting penalty for wrong passwords
     imap_port       also open Dovecot's own imap-login there (0: no)
-    extra           more configuration text
+    passdbs         configuration text of passdbs before the one with .users; "{dir}" is .dir
+    extra           more configuration text; "{dir}" is .dir
+    files           {name: text} of more files in .dir
     base            where its directory is made: short, and everybody may enter it
     """
 
     def __init__(self, users=None, process_limit=2048, mechanisms="plain login scram-sha-256",
-                 failure_delay="0 secs", penalty=False, extra="", imap_port=0,
-                 address="127.0.0.1", name="gatehouse", base="/tmp"):
+                 failure_delay="0 secs", penalty=False, extra="", passdbs="", imap_port=0,
+                 address="127.0.0.1", name="gatehouse", base="/tmp", files=None):
         self.users = dict(users or {"alice": "wonderland"})
         self.root = os.geteuid() == 0
         self.uid, self.gid = os.geteuid(), os.getegid()
@@ -159,7 +162,8 @@ class Dovecot:
         self.settings = dict(
             dir=self.dir, sock=self.sock, name=name, address=address, imap_port=imap_port,
             process_limit=4096, client_limit=16384, imap_process_limit=process_limit,
-            mechanisms=mechanisms, failure_delay=failure_delay, extra=extra,
+            mechanisms=mechanisms, failure_delay=failure_delay,
+            extra=extra.replace("{dir}", self.dir), passdbs=passdbs.replace("{dir}", self.dir),
             penalty="" if penalty else "unix_listener anvil-auth-penalty {\n    mode = 0\n  }")
         for d, mode in (("run", 0o755), ("state", 0o755), ("sock", 0o755), ("mail", 0o755)):
             os.mkdir(os.path.join(self.dir, d))
@@ -168,6 +172,9 @@ class Dovecot:
         if self.root:
             os.chown(os.path.join(self.dir, "mail"), MAIL_ID, MAIL_ID)
         self.write_users()
+        for file, text in (files or {}).items():
+            with open(os.path.join(self.dir, file), "w") as f:
+                f.write(text.replace("{dir}", self.dir))
         for user in self.users:
             self.deliver(user, WELCOME)
         self.write_config()

@@ -15,6 +15,7 @@
 #define MESSAGES_PER_TURN 4 /* so that no worker keeps the others waiting */
 #define HANDOFF_PREFIX_MAX 128
 #define NAME_MAX_TLS 256
+#define BINDING_MAX 64 /* a hash, or 32 bytes of the exporter */
 
 static struct msgout out;
 static uint8_t inbuf[MSG_MAX];
@@ -158,14 +159,17 @@ on_auth_start(struct conn *c, struct msgin *m)
 static bool
 on_auth_cont(struct conn *c, struct msgin *m)
 {
-	size_t len;
+	size_t len, binding_len;
 	const uint8_t *data = rd_block(&m->r, DLG_SASL_RAW_MAX, &len);
+	const uint8_t *binding = rd_block(&m->r, BINDING_MAX, &binding_len);
 
 	if (!msg_end(m))
 		return false;
 	if (c->state != CS_CLIENT || m->id != c->request)
 		return stray(c);
-	request_continue(c, data, len);
+	if ((binding_len > 0 && c->binding[0] == '\0') || (len > 0 && c->out_of_band))
+		return false;
+	request_continue(c, data, len, binding, binding_len);
 	return true;
 }
 

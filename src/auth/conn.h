@@ -75,6 +75,8 @@ struct conn {
 	struct dlg_mech mech;
 	bool has_ir;
 	unsigned int said;   /* SASL messages of the client, the initial response included */
+	char binding[AUTH_BINDING_MAX]; /* the channel binding that its challenge asks for, or "" */
+	bool out_of_band;    /* the challenge is for the worker alone */
 	bool may_repeat;     /* creds, once held, say all that the client has said */
 	bool waited;         /* AUTH_WAIT was due */
 	uint8_t retry_result;/* 0: first try; else HANDOFF_RES to give if the second fails */
@@ -152,7 +154,9 @@ void conn_worker_ready(struct watch *w, uint32_t events);
 
 void request_start(struct conn *c, const char *mech, bool has_ir, const uint8_t *data,
     size_t len);
-void request_continue(struct conn *c, const uint8_t *data, size_t len);
+/* binding: channel binding data, if the challenge asked for it. */
+void request_continue(struct conn *c, const uint8_t *data, size_t len, const uint8_t *binding,
+    size_t binding_len);
 /* Forget it, in whatever state (CANCEL); tells the worker nothing. */
 void request_forget(struct conn *c);
 /* What a request holds goes: its server (CANCEL if wanted), credentials, timer,

@@ -140,14 +140,7 @@ authline_parse(char *line, size_t len, struct auth_line *l)
 	case AV_CANCELLED:
 		return number(l, &l->id) ? 0 : -1;
 	case AV_CONT:
-		if (!number(l, &l->id))
-			return -1;
-		/* The data alone: 2.4 may add fields behind it. */
-		if (!piece(l, &p, &n))
-			p = l->end, n = 0;
-		l->p = p;
-		l->end = p + n;
-		return 0;
+		return number(l, &l->id) ? 0 : -1;
 	case AV_COOKIE:
 		return cookie(l) ? 0 : -1;
 	case AV_MECH:
@@ -197,6 +190,30 @@ authline_field(struct auth_line *l, struct auth_field *f)
 	f->value = eq != NULL ? eq + 1 : p + len;
 	f->value_len = eq != NULL ? len - f->key_len - 1 : 0;
 	return true;
+}
+
+bool
+authline_cont(struct auth_line *l, bool fields, struct auth_cont *c)
+{
+	struct auth_field f;
+	char *p;
+
+	*c = (struct auth_cont){.data = l->p != NULL ? l->p : l->end};
+	c->len = (size_t)(l->end - c->data);
+	if (!fields)
+		return true;
+	if (piece(l, &p, &c->len) && c->len == 1 && *p == '#') {
+		c->out_of_band = true;
+		c->len = 0;
+	}
+	while (authline_field(l, &f)) {
+		if (!auth_field_is(&f, "channel_binding"))
+			continue;
+		if (f.value_len == 0 || !auth_field_copy(&f, c->binding, sizeof(c->binding)))
+			return false;
+		c->wants_binding = true;
+	}
+	return c->wants_binding || !c->out_of_band; /* what else could be answered? */
 }
 
 bool
@@ -309,6 +326,15 @@ void
 authcmd_base64(struct auth_cmd *c, const void *data, size_t len)
 {
 	put(c, "\t", 1);
+	put_base64(c, data, len);
+}
+
+void
+authcmd_field_base64(struct auth_cmd *c, const char *key, const void *data, size_t len)
+{
+	put(c, "\t", 1);
+	put(c, key, strlen(key));
+	put(c, "=", 1);
 	put_base64(c, data, len);
 }
 

@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define AUTH_BINDING_MAX 32 /* name of a channel binding type (RFC 5056), with the NUL */
 #define AUTH_LINE_MAX 16383 /* bytes without LF: the server drops us for more, and we it */
 
 /* ---- from the server ------------------------------------------------------ */
@@ -47,7 +48,7 @@ enum auth_verb {
 	AV_DONE,
 	AV_OK,        /* id, fields */
 	AV_FAIL,      /* id, fields */
-	AV_CONT,      /* id, .p to .end is the base64 text as it came */
+	AV_CONT,      /* id; authline_cont reads the rest */
 	AV_CANCELLED, /* id */
 	AV__MAX
 };
@@ -77,6 +78,20 @@ bool auth_field_is(const struct auth_field *f, const char *key);
 /* Value as a string; false if it does not fit or holds a NUL. */
 bool auth_field_copy(const struct auth_field *f, char *dst, size_t cap);
 
+/* Of CONT.  data is base64 text as it came, borrowed. */
+struct auth_cont {
+	const char *data;
+	size_t len;
+	bool out_of_band; /* not for the client: answer at once */
+	bool wants_binding;
+	char binding[AUTH_BINDING_MAX]; /* its type */
+};
+
+/* fields: the server knows minor version 3 and was told so by us; then fields
+ * stand behind the data and "#" for data that the client must not see.  Below
+ * that all up to the end of the line is data.  False: it cannot be. */
+bool authline_cont(struct auth_line *l, bool fields, struct auth_cont *c);
+
 /* ---- to the server -------------------------------------------------------- */
 
 /* One line; bad once it would exceed AUTH_LINE_MAX, and stays so.  Holds
@@ -97,6 +112,8 @@ void authcmd_word(struct auth_cmd *c, const char *word);
 void authcmd_resp(struct auth_cmd *c, const void *data, size_t len);
 /* BASE64 as a field (CONT). */
 void authcmd_base64(struct auth_cmd *c, const void *data, size_t len);
+/* key=BASE64 */
+void authcmd_field_base64(struct auth_cmd *c, const char *key, const void *data, size_t len);
 /* Adds the LF.  False: it became too long and must not be sent. */
 bool authcmd_end(struct auth_cmd *c);
 void authcmd_wipe(struct auth_cmd *c);

@@ -127,7 +127,8 @@ forbidden(struct conn *c, const char *name)
 		return true;
 	}
 	/* APOP is the one private mechanism that a client may mean. */
-	if (m == NULL || ((m->flags & DLG_MECH_PRIVATE) != 0 &&
+	if (m == NULL || ((m->flags & DLG_MECH_BINDING) != 0 && !c->tls) ||
+	    ((m->flags & DLG_MECH_PRIVATE) != 0 &&
 	    (strcmp(m->name, "APOP") != 0 || c->apop[0] == '\0'))) {
 		refuse(c, DLG_FAIL_MECH, OUT_MECH);
 		return true;
@@ -224,6 +225,8 @@ request_start(struct conn *c, const char *mech, bool has_ir, const uint8_t *data
 		return;
 	c->has_ir = has_ir;
 	c->said = has_ir;
+	c->out_of_band = false;
+	c->binding[0] = '\0';
 	c->may_repeat = true;
 	if (strcmp(c->mech.name, "APOP") == 0) {
 		if (!apop_fits(c, data, len)) {
@@ -248,8 +251,21 @@ request_start(struct conn *c, const char *mech, bool has_ir, const uint8_t *data
 	timer_set(&c->timer, conns_settings()->auth_timeout_ms);
 }
 
+/* The worker has no such channel binding: no other answer than an honest one
+ * would do, and no answer ends the exchange. */
+static void
+no_binding(struct conn *c)
+{
+	struct auth_failure f = {.fail = DLG_FAIL_REASON, .outcome = OUT_AUTH};
+
+	snprintf(f.text, sizeof(f.text), "Channel binding %.31s is not available.", c->binding);
+	unbind(c, true);
+	request_fail(c, &f);
+}
+
 void
-request_continue(struct conn *c, const uint8_t *data, size_t len)
+request_continue(struct conn *c, const uint8_t *data, size_t len, const uint8_t *binding,
+    size_t binding_len)
 {
 	bool sent;
 
@@ -259,12 +275,21 @@ request_continue(struct conn *c, const uint8_t *data, size_t len)
 	}
 	/* The answer to an empty challenge is what could have been the initial
 	 * response (RFC 4422 3): then it can be said again in one piece. */
+	if (c->binding[0] != '\0' && binding_len == 0) {
+		no_binding(c);
+		return;
+	}
 	if (c->may_repeat)
 		keep(c, data, len);
 	c->said++;
 	authcmd_begin(&cmd, "CONT");
 	authcmd_number(&cmd, c->auth_id);
-	authcmd_base64(&cmd, data, len);
+	if (c->out_of_band)
+		authcmd_word(&cmd, "#");
+	else
+		authcmd_base64(&cmd, data, len);
+	if (c->binding[0] != '\0') /* never to a server that would take it for data */
+		authcmd_field_base64(&cmd, "channel_binding", binding, binding_len);
 	sent = authcmd_end(&cmd) && server_send(c->server, &cmd);
 	authcmd_wipe(&cmd);
 	if (!sent) {
@@ -283,11 +308,14 @@ static void
 on_cont(struct conn *c, struct auth_line *l)
 {
 	static uint8_t raw[DLG_SASL_RAW_MAX];
-	long n = base64_decode(raw, sizeof(raw), l->p, (size_t)(l->end - l->p));
+	struct auth_cont cont;
+	long n = -1;
 
+	if (authline_cont(l, c->server->extended, &cont))
+		n = base64_decode(raw, sizeof(raw), cont.data, cont.len);
 	if (n < 0 || c->retry_result != 0) { /* a retry is one message, or none */
 		if (n < 0)
-			log_errx("auth server: challenge is no base64 or too long");
+			log_errx("auth server: challenge is no base64, too long or malformed");
 		unbind(c, true);
 		request_temp_fail(c, OUT_TEMP);
 		return;
@@ -298,8 +326,12 @@ on_cont(struct conn *c, struct auth_line *l)
 	c->may_repeat = c->may_repeat && c->said == 0 && n == 0;
 	timer_clear(&c->timer);
 	c->state = CS_CLIENT;
+	c->out_of_band = cont.out_of_band;
+	str_clean(c->binding, sizeof(c->binding), cont.binding, strlen(cont.binding));
 	msg_begin(&out, MSG_AUTH_CHALLENGE, c->request);
 	wr_block(&out.w, raw, (size_t)n);
+	wr_u8(&out.w, c->out_of_band);
+	wr_str(&out.w, c->binding);
 	conn_send(c, &out);
 }
 

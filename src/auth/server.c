@@ -17,6 +17,10 @@
 #define BACKOFF_MAX_MS 2000
 #define STEADY_MS 5000         /* lived so long: the next reconnect is immediate */
 #define COMPLAIN_EVERY_MS 60000
+/* Our minor version: at 2 resp= alone is an empty response, at 3 there is channel
+ * binding.  4 would only confirm each CANCEL. */
+#define MINOR_PLAIN 2
+#define MINOR_EXTENDED 3
 
 static const struct auth_settings *set;
 static struct server servers[SERVERS];
@@ -156,7 +160,7 @@ mechanism(struct server *s, struct auth_line *l)
 		const char *word;
 		uint8_t flag;
 	} flags[] = {{"private", DLG_MECH_PRIVATE}, {"anonymous", DLG_MECH_ANONYMOUS},
-	    {"plaintext", DLG_MECH_PLAINTEXT}};
+	    {"plaintext", DLG_MECH_PLAINTEXT}, {"channel-binding", DLG_MECH_BINDING}};
 	struct dlg_mech m = {0};
 	struct auth_field f;
 
@@ -183,6 +187,24 @@ mechanism(struct server *s, struct auth_line *l)
 	s->mechs.m[s->mechs.n++] = m;
 }
 
+/* What we are, once we know whom we talk to: every version of Dovecot says its
+ * own first. */
+static void
+introduce(struct server *s)
+{
+	static struct auth_cmd c;
+
+	authcmd_begin(&c, "VERSION");
+	authcmd_number(&c, 1);
+	authcmd_number(&c, s->extended ? MINOR_EXTENDED : MINOR_PLAIN);
+	authcmd_end(&c);
+	server_send(s, &c);
+	authcmd_begin(&c, "CPID");
+	authcmd_number(&c, s->cpid);
+	authcmd_end(&c);
+	server_send(s, &c);
+}
+
 /* One line of the greeting; false: it cannot be right. */
 static bool
 greeting(struct server *s, struct auth_line *l)
@@ -195,6 +217,8 @@ greeting(struct server *s, struct auth_line *l)
 			return false;
 		s->has_version = true;
 		s->minor = l->minor;
+		s->extended = l->minor >= MINOR_EXTENDED;
+		introduce(s);
 		return true;
 	case AV_MECH:
 		mechanism(s, l);
@@ -391,22 +415,6 @@ random_cpid(void)
 }
 
 static void
-introduce(struct server *s)
-{
-	static struct auth_cmd c;
-
-	authcmd_begin(&c, "VERSION");
-	authcmd_number(&c, 1);
-	authcmd_number(&c, 2); /* resp= alone is an empty response; no channel binding yet */
-	authcmd_end(&c);
-	server_send(s, &c);
-	authcmd_begin(&c, "CPID");
-	authcmd_number(&c, s->cpid);
-	authcmd_end(&c);
-	server_send(s, &c);
-}
-
-static void
 connect_now(void)
 {
 	struct server *s = free_slot();
@@ -419,7 +427,7 @@ connect_now(void)
 		schedule();
 		return;
 	}
-	s->retired = s->has_version = s->has_cookie = s->want_write = false;
+	s->retired = s->has_version = s->has_cookie = s->want_write = s->extended = false;
 	s->serial = ++next_serial != 0 ? next_serial : ++next_serial;
 	s->cpid = random_cpid();
 	s->spid = s->cuid = s->minor = 0;
@@ -436,7 +444,6 @@ connect_now(void)
 		return;
 	}
 	timer_set(&s->deadline, SERVER_HANDSHAKE_MS);
-	introduce(s);
 }
 
 static void

@@ -42,6 +42,7 @@ struct server {
 	uint32_t cpid;       /* ours: random */
 	uint32_t spid, cuid; /* 0: not told yet */
 	uint32_t minor;      /* of its VERSION; 3 and later: Dovecot 2.4 */
+	bool extended;       /* both sides said 3: channel binding, fields in CONT */
 	uint8_t cookie[16];
 	struct mech_list mechs;
 	unsigned int uses;   /* requests that need this connection */

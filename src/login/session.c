@@ -9,6 +9,7 @@
 
 #include "common/str.h"
 #include "ipc/msg.h"
+#include "login/binding.h"
 #include "login/heap.h"
 #include "login/resume.h"
 #include "login/tls.h"
@@ -77,6 +78,7 @@ session_begin(struct session *s, const struct worker *w, const struct conn_info 
 	s->greeted = s->auth_ready = s->told = s->want_write = false;
 	s->want_read = true;
 	s->request = 0;
+	s->binding[0] = '\0';
 	s->deadline_ms = now + (info->age_ms < timeout ? timeout - info->age_ms : 0);
 	s->reason[0] = '\0';
 	s->ssl = NULL;
@@ -251,6 +253,17 @@ start_tls(struct session *s)
 		s->handshaking = true;
 }
 
+/* Of AUTH_CONT, if the challenge asked for it. */
+static void
+put_binding(struct session *s)
+{
+	uint8_t data[BINDING_MAX];
+	size_t len = s->binding[0] != '\0' ? binding_get(s->ssl, s->binding, data) : 0;
+
+	wr_block(&out.w, data, len);
+	s->binding[0] = '\0';
+}
+
 static void
 ask_auth(struct session *s, enum msg_type type)
 {
@@ -263,6 +276,8 @@ ask_auth(struct session *s, enum msg_type type)
 	}
 	if (type != MSG_AUTH_CANCEL)
 		wr_block(&out.w, s->ev.data, s->ev.data_len);
+	if (type == MSG_AUTH_CONT)
+		put_binding(s);
 	send_auth(s);
 	explicit_bzero(s->ev.data, s->ev.data_len);
 	s->phase = type == MSG_AUTH_CANCEL ? SP_DIALOG : SP_AUTH;
@@ -340,9 +355,18 @@ on_challenge(struct session *s, struct msgin *m)
 {
 	size_t len;
 	const uint8_t *p = rd_block(&m->r, DLG_SASL_RAW_MAX, &len);
+	uint8_t out_of_band = rd_u8(&m->r);
+	char binding[sizeof(s->binding)];
 
+	rd_str(&m->r, binding, sizeof(binding));
 	if (!msg_end(m) || m->id != s->request || s->phase != SP_AUTH)
 		return m->id != s->request; /* late, for a cancelled request: ignored */
+	memcpy(s->binding, binding, sizeof(binding));
+	if (out_of_band) { /* it is our turn, not the client's */
+		s->ev.data_len = 0;
+		ask_auth(s, MSG_AUTH_CONT);
+		return true;
+	}
 	dlg_auth_challenge(&s->dlg, p, len);
 	s->phase = SP_DIALOG;
 	return true;

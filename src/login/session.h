@@ -32,6 +32,7 @@ struct session {
 	bool handshaking, greeted, auth_ready, told;
 	bool want_read, want_write; /* on client_fd, for TLS and for a full socket */
 	uint32_t request;           /* id of the request at the auth client */
+	char binding[32];           /* channel binding that its challenge asks for, or "" */
 	uint64_t deadline_ms;
 	char reason[320];           /* why it ended, for GOODBYE */
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "login/binding.h"
 #include "login/remotekey.h"
 #include "login/resume.h"
 
@@ -120,10 +121,11 @@ rehearse(SSL_CTX *sctx, const struct rehearsal *r, bool to_the_end, SSL_SESSION 
 		if (sess != NULL && *sess != NULL)
 			SSL_set_session(client, *sess);
 		good = shake(server, client);
-		if (good)
+		if (good) {
+			binding_rehearse(server);
 			good = talk(server, client) &&
 			    (sess == NULL || *sess == NULL || SSL_session_reused(client) == 1);
-		else if (!to_the_end)
+		} else if (!to_the_end)
 			good = true;
 	}
 	if (sess != NULL) {

@@ -113,6 +113,8 @@ dlg_mech_usable(const struct dialog *d, const struct dlg_mech *m)
 {
 	if ((m->flags & DLG_MECH_PRIVATE) != 0 || (d->set->ssl_required && !d->secured))
 		return false;
+	if ((m->flags & DLG_MECH_BINDING) != 0 && !d->tls_on)
+		return false;
 	return (m->flags & DLG_MECH_PLAINTEXT) == 0 || d->secured || d->set->plaintext_allowed;
 }
 
@@ -156,7 +158,8 @@ admit(struct dialog *d, const struct dlg_mech *m, const char *name, size_t len,
 {
 	if (d->set->ssl_required && !d->secured)
 		dlg_refuse_login(d, DLG_FAIL_SSL_REQUIRED, name, len, ev);
-	else if (m == NULL || (m->flags & DLG_MECH_PRIVATE) != 0)
+	else if (m == NULL || (m->flags & DLG_MECH_PRIVATE) != 0 ||
+	    ((m->flags & DLG_MECH_BINDING) != 0 && !d->tls_on))
 		dlg_refuse_login(d, DLG_FAIL_MECH, name, len, ev);
 	else if (!dlg_mech_usable(d, m))
 		dlg_refuse_login(d, DLG_FAIL_PLAINTEXT, name, len, ev);

@@ -38,7 +38,8 @@ enum dlg_proto {
 enum dlg_mech_flag {
 	DLG_MECH_PRIVATE = 1,
 	DLG_MECH_ANONYMOUS = 2,
-	DLG_MECH_PLAINTEXT = 4
+	DLG_MECH_PLAINTEXT = 4,
+	DLG_MECH_BINDING = 8 /* binds to the TLS channel (-PLUS): only with TLS */
 };
 
 struct dlg_mech {

@@ -39,6 +39,21 @@ meaning(struct auth_line *l)
 		clean(f.text);
 }
 
+/* Its data and binding lie inside of the line, in both dialects. */
+static void
+challenge(struct auth_line *l, const char *end)
+{
+	struct auth_line again = *l;
+	struct auth_cont c;
+
+	check(authline_cont(l, false, &c) && c.data + c.len == end);
+	check(!c.out_of_band && !c.wants_binding);
+	if (!authline_cont(&again, true, &c))
+		return;
+	check(c.data + c.len <= end && strlen(c.binding) < sizeof(c.binding));
+	check(c.wants_binding == (c.binding[0] != '\0') && (c.wants_binding || !c.out_of_band));
+}
+
 static void
 reader(const uint8_t *data, size_t len, size_t step)
 {
@@ -61,9 +76,12 @@ reader(const uint8_t *data, size_t len, size_t step)
 			struct auth_line l;
 
 			check(line_len <= AUTH_LINE_MAX);
-			if (authline_parse(line, line_len, &l) == 0 &&
-			    (l.verb == AV_OK || l.verb == AV_FAIL))
+			if (authline_parse(line, line_len, &l) == -1)
+				continue;
+			if (l.verb == AV_OK || l.verb == AV_FAIL)
 				meaning(&l);
+			else if (l.verb == AV_CONT)
+				challenge(&l, line + line_len);
 		}
 		if (rv == -1)
 			return;

@@ -84,7 +84,8 @@ static void
 greeted_server(void)
 {
 	static const char greeting_text[] =
-	    "VERSION\t1\t2\nMECH\tPLAIN\tplaintext\nMECH\tLOGIN\tplaintext\nMECH\tCRAM-MD5\n"
+	    "VERSION\t1\t3\nMECH\tPLAIN\tplaintext\nMECH\tLOGIN\tplaintext\nMECH\tCRAM-MD5\n"
+	    "MECH\tSCRAM-SHA-256-PLUS\tmutual-auth\tchannel-binding\n"
 	    "MECH\tAPOP\tprivate\nSPID\t9\nCUID\t1\nCOOKIE\t000102030405060708090a0b0c0d0e0f\nDONE\n";
 
 	if (current != NULL && candidate == NULL)

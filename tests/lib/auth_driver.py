@@ -302,8 +302,8 @@ class Conn:
         send(self.chan, "AUTH_START", self.request,
              block(mech) + u8(ir is not None) + block(ir or b""))
 
-    def cont(self, data):
-        send(self.chan, "AUTH_CONT", self.request, block(data))
+    def cont(self, data, binding=b""):
+        send(self.chan, "AUTH_CONT", self.request, block(data) + block(binding))
 
     def plain(self, user="alice", password="wonderland"):
         self.start("PLAIN", b"\0" + user.encode() + b"\0" + password.encode())
@@ -319,7 +319,14 @@ class Conn:
         return f.block().decode()
 
     def challenge(self):
-        return self.get("AUTH_CHALLENGE")[1].block()
+        data, out_of_band, binding = self.challenge_whole()
+        assert not out_of_band and binding == "", (out_of_band, binding)
+        return data
+
+    def challenge_whole(self):
+        """(data, is it for the worker alone, the channel binding asked for)"""
+        _, f = self.get("AUTH_CHALLENGE")
+        return f.block(), f.u8(), f.block().decode()
 
     def handoff(self, prefix=b"0a1\0", data=b""):
         send(self.chan, "HANDOFF", self.request, block(prefix) + block(data))

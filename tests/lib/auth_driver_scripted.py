@@ -38,17 +38,17 @@ class Scripted:
         conn.settimeout(20)
         return conn
 
-    def greet(self, cookie=b"0123456789abcdef0123456789abcdef"):
+    def greet(self, cookie=b"0123456789abcdef0123456789abcdef", mechs=b""):
         """2.4's way: after the client's VERSION."""
         conn = self.accept()
         f = conn.makefile("rb")
         conn.sendall(b"VERSION\t1\t%d\n" % self.minor)
-        assert f.readline() == b"VERSION\t1\t2\n"
+        assert f.readline() == b"VERSION\t1\t%d\n" % min(max(self.minor, 2), 3)
         word, cpid = f.readline().split(b"\t")
         assert word == b"CPID"
         conn.sendall(b"MECH\tPLAIN\tplaintext\nMECH\tSCRAM-SHA-1\tmutual-auth\nNEW\tthing\n"
-                     b"MECH\tDOVECOT-TOKEN\tprivate\nSPID\t%d\nCUID\t3\nCOOKIE\t%s\nDONE\n" %
-                     (self.spid, cookie))
+                     b"MECH\tDOVECOT-TOKEN\tprivate\n%sSPID\t%d\nCUID\t3\nCOOKIE\t%s\nDONE\n" %
+                     (mechs, self.spid, cookie))
         return conn, f, int(cpid)
 
     def close(self):

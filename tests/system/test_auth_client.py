@@ -8,6 +8,7 @@ import unittest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
 
 import auth_driver  # noqa: E402
+import auth_driver_binding  # noqa: E402,F401
 import auth_driver_dovecot  # noqa: E402,F401
 import auth_driver_scripted  # noqa: E402,F401
 

@@ -90,17 +90,51 @@ fields_are_split_then_unescaped(void **state)
 static void
 cont_data(void **state)
 {
-	struct auth_line l;
+	/* len of data from minor 3 on, -1: it cannot be; below 3 all is data */
+	static const struct {
+		const char *line;
+		int len;
+		bool out_of_band;
+		const char *binding;
+	} t[] = {
+	    {"CONT\t3\tQUJD", 4, false, ""},
+	    {"CONT\t3\t", 0, false, ""},
+	    {"CONT\t3", 0, false, ""},
+	    {"CONT\t3\tQUI=", 4, false, ""},
+	    {"CONT\t3\tQUJD\tchannel_binding=x", 4, false, "x"},
+	    {"CONT\t3\tQUJD\t\tnew\tchannel_binding=a\001tb\tmore=1", 4, false, "a\tb"},
+	    {"CONT\t3\tQUJD\tother=x", 4, false, ""},
+	    {"CONT\t3\t#\tchannel_binding=tls-exporter", 0, true, "tls-exporter"},
+	    {"CONT\t3\t#", -1, false, ""},
+	    {"CONT\t3\t#\tother=x", -1, false, ""},
+	    {"CONT\t3\t##\tchannel_binding=x", 2, false, "x"},
+	    {"CONT\t3\tQUJD\tchannel_binding=", -1, false, ""},
+	    {"CONT\t3\tQUJD\tchannel_binding", -1, false, ""},
+	    {"CONT\t3\tQUJD\tchannel_binding=x\0010", -1, false, ""},
+	    {"CONT\t3\tQUJD\tchannel_binding=0123456789abcdef0123456789abcde", 4, false,
+		"0123456789abcdef0123456789abcde"},
+	    {"CONT\t3\tQUJD\tchannel_binding=0123456789abcdef0123456789abcdef", -1, false, ""},
+	};
 
 	(void)state;
-	assert_int_equal(parse("CONT\t3\tQUJD", &l), 0);
-	assert_int_equal(l.end - l.p, 4);
-	assert_int_equal(parse("CONT\t3\t", &l), 0);
-	assert_int_equal(l.end - l.p, 0);
-	assert_int_equal(parse("CONT\t3", &l), 0);
-	assert_int_equal(l.end - l.p, 0);
-	assert_int_equal(parse("CONT\t3\tQUJD\tchannel_binding=x", &l), 0);
-	assert_int_equal(l.end - l.p, 4);
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		struct auth_line l;
+		struct auth_cont c;
+
+		assert_int_equal(parse(t[i].line, &l), 0);
+		assert_int_equal(l.id, 3);
+		assert_true(authline_cont(&l, false, &c));
+		assert_int_equal(c.len, strlen(t[i].line) < 7 ? 0 : strlen(t[i].line) - 7);
+		assert_false(c.out_of_band || c.wants_binding);
+		assert_int_equal(parse(t[i].line, &l), 0);
+		assert_int_equal(authline_cont(&l, true, &c), t[i].len != -1);
+		if (t[i].len == -1)
+			continue;
+		assert_int_equal(c.len, t[i].len);
+		assert_int_equal(c.out_of_band, t[i].out_of_band);
+		assert_string_equal(c.binding, t[i].binding);
+		assert_int_equal(c.wants_binding, t[i].binding[0] != '\0');
+	}
 }
 
 /* Feeds text in pieces of `step`; appends the lines that come out to got. */

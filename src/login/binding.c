@@ -3,22 +3,38 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/x509.h>
+#include <stdbool.h>
 #include <string.h>
 
 #define EXPORTER_LABEL "EXPORTER-Channel-Binding"
 #define EXPORTER_LEN 32
 
+static bool
+tls12_with_ems(SSL *ssl)
+{
+	return SSL_version(ssl) == TLS1_2_VERSION && SSL_get_extms_support(ssl) == 1;
+}
+
 static size_t
 exporter(SSL *ssl, uint8_t *dst)
 {
-	if (SSL_version(ssl) < TLS1_3_VERSION &&
-	    (SSL_version(ssl) != TLS1_2_VERSION || SSL_get_extms_support(ssl) != 1))
+	if (SSL_version(ssl) != TLS1_3_VERSION && !tls12_with_ems(ssl))
 		return 0;
 	/* A context of length zero, not none: in TLS 1.2 that makes a difference. */
 	if (SSL_export_keying_material(ssl, dst, EXPORTER_LEN, EXPORTER_LABEL,
 		sizeof(EXPORTER_LABEL) - 1, (const unsigned char *)"", 0, 1) != 1)
 		return 0;
 	return EXPORTER_LEN;
+}
+
+/* The Finished that was sent first: in a resumed handshake the server's. */
+static size_t
+unique(SSL *ssl, uint8_t *dst)
+{
+	if (!tls12_with_ems(ssl) || SSL_is_init_finished(ssl) != 1)
+		return 0;
+	return SSL_session_reused(ssl) ? SSL_get_finished(ssl, dst, BINDING_MAX)
+				       : SSL_get_peer_finished(ssl, dst, BINDING_MAX);
 }
 
 /* A resumed session did not show a certificate: where there are two, nobody
@@ -58,6 +74,7 @@ static const struct {
 } types[] = {
     {"tls-exporter", exporter},
     {"tls-server-end-point", end_point},
+    {"tls-unique", unique},
 };
 
 size_t

@@ -17,8 +17,11 @@
  *        "tls-server-end-point" (RFC 5929 4): a hash of our certificate, by its
  *        signature's hash function, SHA-256 in place of MD5 and SHA-1
  *
- * Returns the length, 0: this connection has none of that type.  "tls-unique" is
- * not served: it is not defined for TLS 1.3 and was broken before (RFC 9266 1).
+ *        "tls-unique" (RFC 5929 3): the first Finished message; TLS 1.2 with the
+ *        extended master secret alone (without it: broken, above it: not defined).
+ *        What clients of TLS 1.2 use
+ *
+ * Returns the length, 0: this connection has none of that type.
  */
 size_t binding_get(SSL *ssl, const char *type, uint8_t dst[BINDING_MAX]);
 

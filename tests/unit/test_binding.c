@@ -121,6 +121,30 @@ no_exporter_without_ems(void **state)
 }
 
 static void
+unique_is_the_first_finished(void **state)
+{
+	EVP_PKEY *key = EVP_EC_gen("P-256");
+	uint8_t got[BINDING_MAX], own[BINDING_MAX];
+
+	(void)state;
+	cert = certificate(key, EVP_sha256(), false);
+	connect_pair(key, TLS1_2_VERSION, 0);
+	assert_int_equal(binding_get(server, "tls-unique", got), 12);
+	assert_int_equal(SSL_get_finished(client, own, sizeof(own)), 12);
+	assert_memory_equal(got, own, 12);
+	part();
+	cert = certificate(key, EVP_sha256(), false);
+	connect_pair(key, TLS1_2_VERSION, SSL_OP_NO_EXTENDED_MASTER_SECRET);
+	assert_int_equal(binding_get(server, "tls-unique", got), 0);
+	part();
+	cert = certificate(key, EVP_sha256(), false);
+	connect_pair(key, TLS1_3_VERSION, 0);
+	assert_int_equal(binding_get(server, "tls-unique", got), 0);
+	part();
+	EVP_PKEY_free(key);
+}
+
+static void
 end_point_by_the_certificates_hash(void **state)
 {
 	const struct {
@@ -191,6 +215,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(exporter_is_the_clients),
 	    cmocka_unit_test(no_exporter_without_ems),
+	    cmocka_unit_test(unique_is_the_first_finished),
 	    cmocka_unit_test(end_point_by_the_certificates_hash),
 	    cmocka_unit_test(nothing_else),
 	};

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "auth/logfmt.h"
 #include "common/str.h"
 
 #define STR(f) offsetof(struct auth_answer, f), sizeof(((struct auth_answer *)0)->f), false
@@ -33,13 +34,29 @@ static const struct {
     {"temp", FLAG(temp), false},
 };
 
+/* For the log: those that its format names, but never a password. */
+static void
+keep_passdb(struct auth_answer *a, const struct auth_field *f, const char *log_format)
+{
+	size_t at = strlen(a->passdb), room = sizeof(a->passdb) - at;
+	char value[ANSWER_PASSDB_MAX];
+
+	if (f->key_len == 0 || auth_field_is(f, "pass") ||
+	    !logfmt_wants_passdb(log_format, f->key, f->key_len))
+		return;
+	str_clean(value, sizeof(value), f->has_value ? f->value : "yes", f->has_value ? f->value_len : 3);
+	if (f->key_len + strlen(value) + 3 <= room)
+		snprintf(a->passdb + at, room, "%.*s=%s\n", (int)f->key_len, f->key, value);
+}
+
 void
-answer_read(struct auth_line *l, struct auth_answer *a)
+answer_read(struct auth_line *l, struct auth_answer *a, const char *log_format)
 {
 	struct auth_field f;
 
 	memset(a, 0, sizeof(*a));
 	while (authline_field(l, &f)) {
+		keep_passdb(a, &f, log_format);
 		for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
 			char *at = (char *)a + fields[i].off;
 

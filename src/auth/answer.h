@@ -14,6 +14,7 @@
 #include "proto/dialog.h"
 
 #define ANSWER_USER_MAX 480 /* with the NUL; AUTH_OK holds no more */
+#define ANSWER_PASSDB_MAX 256
 #define ANSWER_TEXT_MAX 900 /* of AUTH_FAIL and HANDOFF_RES, with the NUL */
 
 struct auth_answer {
@@ -28,12 +29,15 @@ struct auth_answer {
 	char host[256];
 	char port[8];
 	char postlogin_socket[256];
+	/* Fields that the log format names, cleaned: "field=value\n" for each.  What does
+	 * not fit is left out. */
+	char passdb[ANSWER_PASSDB_MAX];
 };
 
 /* Reads all fields of l; the last of several with the same name counts.  Bytes
  * of user names are not judged here: what goes into a log or to a client is
- * cleaned there. */
-void answer_read(struct auth_line *l, struct auth_answer *a);
+ * cleaned there.  log_format: login_log_format_elements. */
+void answer_read(struct auth_line *l, struct auth_answer *a, const char *log_format);
 
 /* The kind of a failure for the log line at the end of the connection. */
 enum auth_outcome {
@@ -46,7 +50,7 @@ enum auth_outcome {
 	OUT_BASE64,
 	OUT_NOLOGIN,
 	OUT_MECH,
-	OUT_PLAINTEXT,
+	OUT_PLAINTEXT,   /* without TLS */
 	OUT_COMM,        /* the auth server went away or was silent */
 	OUT_INTERNAL,    /* logged in, but not handed over */
 	OUT_LIMIT,

@@ -225,6 +225,31 @@ on_tls_info(struct conn *c, struct msgin *m)
 	return true;
 }
 
+/* The dialog has refused a login without asking.  Only the first is told: nobody
+ * fills the log with them. */
+static bool
+on_refused(struct conn *c, struct msgin *m)
+{
+	static const enum auth_outcome outcomes[DLG_FAIL__MAX] = {
+	    [DLG_FAIL_PLAINTEXT] = OUT_PLAINTEXT,
+	    [DLG_FAIL_SSL_REQUIRED] = OUT_PLAINTEXT,
+	    [DLG_FAIL_MECH] = OUT_MECH,
+	};
+	uint8_t why = rd_u8(&m->r);
+	char mech[sizeof(c->mech.name)];
+
+	rd_str(&m->r, mech, sizeof(mech));
+	if (!msg_end(m) || why >= DLG_FAIL__MAX || outcomes[why] == OUT_NONE)
+		return false;
+	if (c->state != CS_IDLE || c->refused != OUT_NONE)
+		return stray(c);
+	c->refused = outcomes[why];
+	if (c->attempts == 0)
+		str_clean(c->mech.name, sizeof(c->mech.name), mech, strlen(mech));
+	connlog_failed(c, c->refused);
+	return true;
+}
+
 static bool
 on_goodbye(struct conn *c, struct msgin *m)
 {
@@ -248,6 +273,7 @@ static const struct {
     {MSG_AUTH_CANCEL, on_auth_cancel},
     {MSG_HANDOFF, on_handoff},
     {MSG_TLS_INFO, on_tls_info},
+    {MSG_REFUSED, on_refused},
     {MSG_GOODBYE, on_goodbye},
 };
 

@@ -102,6 +102,7 @@ struct conn {
 
 	/* for the log */
 	char user[ANSWER_USER_MAX], original_user[ANSWER_USER_MAX], auth_user[ANSWER_USER_MAX];
+	char passdb[ANSWER_PASSDB_MAX];
 	char local_name[256]; /* SNI: host name characters only */
 	char tls_text[160];
 	char goodbye[300];
@@ -109,6 +110,7 @@ struct conn {
 	unsigned int attempts, successes;
 	bool aborted;
 	enum auth_outcome outcome;
+	enum auth_outcome refused; /* the worker refused a login by itself: its word, for the log */
 };
 
 /* ---- table.c: slots ------------------------------------------------------- */

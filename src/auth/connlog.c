@@ -4,14 +4,19 @@
 #include <string.h>
 
 #include "auth/logfmt.h"
+#include "auth/lograte.h"
 #include "common/log.h"
 #include "common/str.h"
 
 #define USER_CHARS 80
 
+struct name {
+	char whole[USER_CHARS * 4 + 1], local[USER_CHARS * 4 + 1], domain[USER_CHARS * 4 + 1];
+};
+
 struct values {
-	char user[USER_CHARS * 4 + 1], username[USER_CHARS * 4 + 1], domain[USER_CHARS * 4 + 1];
-	char orig_user[USER_CHARS * 4 + 1], auth_user[USER_CHARS * 4 + 1];
+	struct name user, orig, auth;
+	char mech[32], local_name[256], secured[300];
 	char rip[INET6_ADDRSTRLEN], lip[INET6_ADDRSTRLEN], rport[8], lport[8], pid[12];
 };
 
@@ -33,46 +38,79 @@ loglimit_pass(struct loglimit *l, unsigned int burst)
 	return false;
 }
 
-/* Cleaned, at most 80 characters (not bytes). */
+/* Words of a client, or of a worker that he may have taken over, in the place of an
+ * element's value: nothing in it may look like the end of that value, or like
+ * another element. */
+static void
+tame(char *s)
+{
+	for (; *s != '\0'; s++)
+		if (strchr("<>=,", *s) != NULL)
+			*s = '?';
+}
+
+/* Cleaned, at most 80 characters (not bytes); what was cut shows. */
 static void
 user_text(char dst[USER_CHARS * 4 + 1], const char *src)
 {
-	size_t n = str_clean(dst, USER_CHARS * 4 + 1, src, strlen(src));
+	size_t n = str_clean(dst, USER_CHARS * 4 + 1, src, strlen(src)), cut = 0;
 	unsigned int chars = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		if (((unsigned char)dst[i] & 0xc0) != 0x80 && chars++ == USER_CHARS) {
-			dst[i] = '\0';
-			return;
+		if (((unsigned char)dst[i] & 0xc0) == 0x80)
+			continue;
+		if (chars == USER_CHARS - 3)
+			cut = i;
+		if (chars++ == USER_CHARS) {
+			strcpy(dst + cut, "...");
+			break;
 		}
 	}
+	tame(dst);
 }
 
 static void
-split_user(struct values *v)
+name_text(struct name *n, const char *src)
 {
 	char *at;
 
-	strcpy(v->username, v->user);
-	v->domain[0] = '\0';
-	if ((at = strchr(v->username, '@')) != NULL) {
-		strcpy(v->domain, at + 1);
+	user_text(n->whole, src);
+	strcpy(n->local, n->whole);
+	n->domain[0] = '\0';
+	if ((at = strchr(n->local, '@')) != NULL) {
+		strcpy(n->domain, at + 1);
 		*at = '\0';
 	}
 }
 
-/* "imap-login: WHAT: ELEMENTS" */
+#define HANDSHAKING "TLS handshaking"
+
+/* %c, as Dovecot's: what went wrong in a handshake is part of it. */
+static void
+secured_text(const struct conn *c, char *dst, size_t cap)
+{
+	const char *text = c->tls ? "TLS" : (c->info.flags & CONN_SECURED) != 0 ? "secured" : "";
+
+	if (strncmp(c->goodbye, HANDSHAKING, strlen(HANDSHAKING)) == 0)
+		text = c->goodbye;
+	str_copy(dst, cap, text);
+	tame(dst);
+}
+
+/* "imap-login: Info: WHAT: ELEMENTS", or as login_log_format has it. */
 static void
 line(const struct conn *c, const char *what, int32_t mail_pid)
 {
 	struct values v;
-	struct log_vars vars = {0};
-	char text[LOG_LINE_MAX];
+	struct log_vars vars = {.passdb = c->passdb};
+	char elements[LOG_LINE_MAX], text[LOG_LINE_MAX];
 
-	user_text(v.user, c->user);
-	user_text(v.orig_user, c->original_user);
-	user_text(v.auth_user, c->auth_user);
-	split_user(&v);
+	name_text(&v.user, c->user);
+	name_text(&v.orig, c->original_user);
+	name_text(&v.auth, c->auth_user);
+	str_copy(v.mech, sizeof(v.mech), c->mech.name);
+	tame(v.mech);
+	secured_text(c, v.secured, sizeof(v.secured));
 	conn_addr_text(&c->info.remote, v.rip);
 	conn_addr_text(&c->info.local, v.lip);
 	snprintf(v.rport, sizeof(v.rport), "%u", c->info.remote.port);
@@ -80,24 +118,29 @@ line(const struct conn *c, const char *what, int32_t mail_pid)
 	v.pid[0] = '\0';
 	if (mail_pid > 0)
 		snprintf(v.pid, sizeof(v.pid), "%d", mail_pid);
-	vars.v[LV_USER] = v.user;
-	vars.v[LV_USERNAME] = v.username;
-	vars.v[LV_DOMAIN] = v.domain;
-	vars.v[LV_ORIG_USER] = v.orig_user;
-	vars.v[LV_AUTH_USER] = v.auth_user;
+	vars.v[LV_USER] = v.user.whole;
+	vars.v[LV_USERNAME] = v.user.local;
+	vars.v[LV_DOMAIN] = v.user.domain;
+	vars.v[LV_ORIG_USER] = v.orig.whole;
+	vars.v[LV_ORIG_USERNAME] = v.orig.local;
+	vars.v[LV_ORIG_DOMAIN] = v.orig.domain;
+	vars.v[LV_AUTH_USER] = v.auth.whole;
+	vars.v[LV_AUTH_USERNAME] = v.auth.local;
+	vars.v[LV_AUTH_DOMAIN] = v.auth.domain;
 	vars.v[LV_SERVICE] = service_name(c->info.service);
-	vars.v[LV_MECH] = c->mech.name;
+	vars.v[LV_MECH] = v.mech;
 	vars.v[LV_RIP] = v.rip;
 	vars.v[LV_LIP] = v.lip;
 	vars.v[LV_RPORT] = v.rport;
 	vars.v[LV_LPORT] = v.lport;
 	vars.v[LV_MAIL_PID] = v.pid;
-	vars.v[LV_SECURED] = c->tls ? "TLS" : (c->info.flags & CONN_SECURED) != 0 ? "secured" : "";
+	vars.v[LV_SECURED] = v.secured;
 	vars.v[LV_SSL] = c->tls ? c->tls_text : "";
 	vars.v[LV_SESSION] = c->info.session;
 	vars.v[LV_LOCAL_NAME] = c->local_name;
-	logfmt_elements(conns_settings()->log_format, &vars, text, sizeof(text));
-	log_info("%s-login: %s: %s", service_name(c->info.service), what, text);
+	logfmt_elements(conns_settings()->log_format, &vars, elements, sizeof(elements));
+	logfmt_line(conns_settings()->log_line, what, elements, text, sizeof(text));
+	log_info("%s-login: %s", service_name(c->info.service), text);
 }
 
 void
@@ -133,7 +176,7 @@ connlog_failed(const struct conn *c, enum auth_outcome outcome)
 {
 	char what[96];
 
-	if (!conns_settings()->auth_verbose)
+	if (!conns_settings()->auth_verbose || !lograte_pass(LOGRATE_FAILED, &c->info.remote))
 		return;
 	if (outcome == OUT_AUTH)
 		strcpy(what, "Auth failed");
@@ -185,6 +228,8 @@ brackets(const struct conn *c, char *dst, size_t cap)
 	if (!c->ready_sent)
 		snprintf(dst, cap, "disconnected before auth was ready, waited %u secs",
 		    secs(c->opened_ms));
+	else if (c->attempts == 0 && c->refused != OUT_NONE)
+		snprintf(dst, cap, "%s", outcomes[c->refused].text);
 	else if (c->attempts == 0)
 		snprintf(dst, cap, "no auth attempts in %u secs", secs(c->opened_ms));
 	else if (cut_short(c, dst, cap))
@@ -203,10 +248,16 @@ brackets(const struct conn *c, char *dst, size_t cap)
 void
 connlog_end(const struct conn *c)
 {
-	char what[512], why[128];
+	bool idle = c->attempts == 0 && c->refused == OUT_NONE;
+	char what[512], why[128], goodbye[sizeof(c->goodbye)];
 
+	if (!lograte_pass(idle ? LOGRATE_IDLE : LOGRATE_FAILED, &c->info.remote))
+		return;
+	str_copy(goodbye, sizeof(goodbye), c->goodbye);
+	tame(goodbye);
+	if (goodbye[0] == '\0' || strncmp(goodbye, HANDSHAKING, strlen(HANDSHAKING)) == 0)
+		strcpy(goodbye, "Connection closed"); /* the rest is in %c */
 	brackets(c, why, sizeof(why));
-	snprintf(what, sizeof(what), "Disconnected: %s (%s)",
-	    c->goodbye[0] != '\0' ? c->goodbye : "Connection closed", why);
+	snprintf(what, sizeof(what), "Disconnected: %s (%s)", goodbye, why);
 	line(c, what, 0);
 }

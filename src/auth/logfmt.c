@@ -1,6 +1,5 @@
 #include "auth/logfmt.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 static const struct {
@@ -39,10 +38,16 @@ static const struct {
     {0, "real_remote_port", LV_RPORT},
     {0, "orig_user", LV_ORIG_USER},
     {0, "original_user", LV_ORIG_USER},
+    {0, "orig_username", LV_ORIG_USERNAME},
+    {0, "orig_domain", LV_ORIG_DOMAIN},
     {0, "auth_user", LV_AUTH_USER},
+    {0, "auth_username", LV_AUTH_USERNAME},
+    {0, "auth_domain", LV_AUTH_DOMAIN},
     {0, "listener", LV_EMPTY},
     {0, "local_name", LV_LOCAL_NAME},
 };
+
+#define PASSDB "passdb:"
 
 struct out {
 	char *p;
@@ -64,8 +69,8 @@ put(struct out *o, const char *p, size_t len)
 static bool
 by_name(const char *p, size_t len, enum log_var *var)
 {
-	if (len > 7 && strncmp(p, "passdb:", 7) == 0) {
-		*var = LV_EMPTY;
+	if (len > sizeof(PASSDB) - 1 && strncmp(p, PASSDB, sizeof(PASSDB) - 1) == 0) {
+		*var = LV_PASSDB;
 		return true;
 	}
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -105,6 +110,40 @@ variable(const char *p, const char *end, enum log_var *var)
 	return (size_t)(close - p) + 1;
 }
 
+/* The value of the passdb field that p ("%{passdb:field:default}", n bytes) names. */
+static const char *
+passdb_value(const char *p, size_t n, const struct log_vars *vars, size_t *len)
+{
+	const char *field = p + 2 + sizeof(PASSDB) - 1, *end = p + n - 1;
+	const char *colon = memchr(field, ':', (size_t)(end - field));
+	size_t flen = (size_t)((colon != NULL ? colon : end) - field);
+
+	for (const char *at = vars->passdb; at != NULL && *at != '\0';) {
+		size_t line = strcspn(at, "\n");
+
+		if (line > flen && at[flen] == '=' && memcmp(at, field, flen) == 0) {
+			*len = line - flen - 1;
+			return at + flen + 1;
+		}
+		at += line + (at[line] == '\n');
+	}
+	*len = colon != NULL ? (size_t)(end - colon - 1) : 0;
+	return colon != NULL ? colon + 1 : "";
+}
+
+bool
+logfmt_wants_passdb(const char *format, const char *field, size_t len)
+{
+	static const char head[] = "%{" PASSDB;
+
+	while ((format = strstr(format, head)) != NULL) {
+		format += sizeof(head) - 1;
+		if (strncmp(format, field, len) == 0 && (format[len] == '}' || format[len] == ':'))
+			return true;
+	}
+	return false;
+}
+
 /* One element into o; false if it is to be left out. */
 static bool
 element(const char *p, const char *end, const struct log_vars *vars, struct out *o)
@@ -117,11 +156,14 @@ element(const char *p, const char *end, const struct log_vars *vars, struct out 
 		const char *value = vars->v[var];
 
 		if (n > 0) {
+			size_t len = value != NULL ? strlen(value) : 0;
+
+			if (var == LV_PASSDB)
+				value = passdb_value(p, n, vars, &len);
 			any = true;
-			filled = filled || var == LV_USER || var == LV_USERNAME ||
-			    (value != NULL && value[0] != '\0');
-			if (value != NULL)
-				put(o, value, strlen(value));
+			filled = filled || var == LV_USER || var == LV_USERNAME || len > 0;
+			if (len > 0)
+				put(o, value, len);
 			p += n;
 			continue;
 		}
@@ -151,6 +193,32 @@ logfmt_elements(const char *format, const struct log_vars *vars, char *dst, size
 		}
 		format += len;
 		format += strspn(format, " ");
+	}
+	return o.len;
+}
+
+size_t
+logfmt_line(const char *format, const char *message, const char *elements, char *dst, size_t cap)
+{
+	const struct {
+		const char *name, *value;
+	} vars[] = {{"%$", message}, {"%{message}", message}, {"%s", elements}, {"%{elements}", elements},
+	    {"%%", "%"}};
+	struct out o = {.p = dst, .cap = cap};
+
+	dst[0] = '\0';
+	while (*format != '\0') {
+		size_t n = 0;
+
+		for (size_t i = 0; *format == '%' && i < sizeof(vars) / sizeof(vars[0]) && n == 0; i++) {
+			if (strncmp(format, vars[i].name, strlen(vars[i].name)) == 0) {
+				n = strlen(vars[i].name);
+				put(&o, vars[i].value, strlen(vars[i].value));
+			}
+		}
+		if (n == 0)
+			put(&o, format, n = 1);
+		format += n;
 	}
 	return o.len;
 }

@@ -10,6 +10,7 @@
 #include <sysexits.h>
 
 #include "auth/conn.h"
+#include "auth/lograte.h"
 #include "auth/loop.h"
 #include "auth/peers.h"
 #include "auth/server.h"
@@ -85,6 +86,7 @@ main(void)
 		fatal(EX_OSERR, "cannot open the socket directory");
 	if (late_enter(&set.plan, &rep) == -1)
 		fatalx(EX_OSERR, "%s", late_reason());
+	lograte_init();
 	if (loop_init() == -1 || conns_init(&set, conns_max()) == -1)
 		fatal(EX_OSERR, "cannot start");
 	say_hello(&rep);

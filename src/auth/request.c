@@ -220,7 +220,7 @@ request_start(struct conn *c, const char *mech, bool has_ir, const uint8_t *data
 	c->outcome = OUT_NONE;
 	c->retry_result = 0;
 	str_copy(c->mech.name, sizeof(c->mech.name), "");
-	c->user[0] = c->original_user[0] = c->auth_user[0] = c->socket[0] = '\0';
+	c->user[0] = c->original_user[0] = c->auth_user[0] = c->socket[0] = c->passdb[0] = '\0';
 	if (forbidden(c, mech))
 		return;
 	c->has_ir = has_ir;
@@ -419,10 +419,11 @@ conns_answer(struct server *s, struct auth_line *l)
 		on_cont(c, l);
 		return;
 	}
-	answer_read(l, &a);
+	answer_read(l, &a, conns_settings()->log_format);
 	str_copy(c->user, sizeof(c->user), a.user);
 	str_copy(c->original_user, sizeof(c->original_user), a.original_user);
 	str_copy(c->auth_user, sizeof(c->auth_user), a.auth_user);
+	str_copy(c->passdb, sizeof(c->passdb), a.passdb);
 	if (l->verb == AV_OK)
 		on_ok(c, &a);
 	else

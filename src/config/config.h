@@ -60,6 +60,7 @@ struct config {
 
 	bool disable_plaintext_auth;    /* yes */
 	char login_greeting[256];
+	char login_log_format[256];
 	char login_log_format_elements[256];
 	char imap_capability[1024];
 	char imap_id_send[512];         /* key value ..., "*" our own word for it */

@@ -37,6 +37,7 @@ config_defaults(struct config *c)
 	    .ssl_session_lifetime_ms = 1800000,
 	    .disable_plaintext_auth = true,
 	    .login_greeting = "Gatehouse ready.",
+	    .login_log_format = "%$: %s",
 	    .login_log_format_elements =
 		"user=<%u> method=%m rip=%r lip=%l mpid=%e %c session=<%{session}>",
 	    .imap_id_send = "name *",

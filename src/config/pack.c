@@ -65,6 +65,7 @@ config_to_auth(const struct config *c, struct auth_settings *s)
 	for (int i = 0; i < SERVICE__MAX; i++)
 		str_copy(s->login_socket[i], sizeof(s->login_socket[i]),
 		    service_name((enum service)i));
+	str_copy(s->log_line, sizeof(s->log_line), c->login_log_format);
 	str_copy(s->log_format, sizeof(s->log_format), c->login_log_format_elements);
 	s->mail_max_userip_connections = c->mail_max_userip_connections;
 	s->auth_max_attempts = c->auth_max_attempts;

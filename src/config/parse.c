@@ -74,6 +74,10 @@ expand(struct parser *p, const struct lexer *l, struct line *ln)
 			continue;
 		}
 		len = strspn(++s, "abcdefghijklmnopqrstuvwxyz0123456789_");
+		if (len == 0) { /* login_log_format = %$: %s */
+			out[n++] = '$';
+			continue;
+		}
 		str_copy_n(name, sizeof(name), s, len);
 		ref = setting_find(SC_GLOBAL, name);
 		if (ref == NULL) {

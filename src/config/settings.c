@@ -43,6 +43,7 @@ const struct setting settings[] = {
     G("disable_plaintext_auth", ST_BOOL, disable_plaintext_auth, 0, 0, NULL),
     G("auth_allow_cleartext", ST_NOT_BOOL, disable_plaintext_auth, 0, 0, NULL),
     G("login_greeting", ST_STR, login_greeting, 0, 0, NULL),
+    G("login_log_format", ST_STR, login_log_format, 0, 0, NULL),
     G("login_log_format_elements", ST_STR, login_log_format_elements, 0, 0, NULL),
     G("login_trusted_networks", ST_NETS, login_trusted_networks, 0, 0, NULL),
     G("imap_capability", ST_STR, imap_capability, 0, 0, NULL),

@@ -63,7 +63,8 @@ static const struct field net_fields[] = {U16(conn_net, family), U8(conn_net, pr
 static const struct field auth_fields[] = {
     STR(auth_settings, hostname), STR(auth_settings, auth_socket),
     STR(auth_settings, login_socket[SERVICE_IMAP]), STR(auth_settings, login_socket[SERVICE_POP3]),
-    STR(auth_settings, anvil_socket), STR(auth_settings, log_format),
+    STR(auth_settings, anvil_socket), STR(auth_settings, log_line),
+    STR(auth_settings, log_format),
     U32(auth_settings, mail_max_userip_connections), U32(auth_settings, auth_max_attempts),
     U32(auth_settings, auth_timeout_ms), U32(auth_settings, handoff_timeout_ms),
     U8(auth_settings, ssl), U8(auth_settings, disable_plaintext_auth),

@@ -108,6 +108,7 @@ struct auth_settings {
 	char auth_socket[108];                 /* name in the socket directory */
 	char login_socket[SERVICE__MAX][108];  /* the same, for imap, pop3 */
 	char anvil_socket[108];                /* empty: no mail_max_userip_connections */
+	char log_line[256];                    /* login_log_format */
 	char log_format[256];                  /* login_log_format_elements */
 	uint32_t mail_max_userip_connections;
 	uint32_t auth_max_attempts;

@@ -76,6 +76,7 @@ session_begin(struct session *s, const struct worker *w, const struct conn_info 
 	s->phase = SP_DIALOG;
 	s->handshaking = implicit;
 	s->greeted = s->auth_ready = s->told = s->want_write = false;
+	s->refusal_told = false;
 	s->want_read = true;
 	s->request = 0;
 	s->binding[0] = '\0';
@@ -308,6 +309,20 @@ act(struct session *s)
 	}
 }
 
+/* A login that the dialog refused by itself: for the log, once, so that no client
+ * can fill the auth client's queue. */
+static void
+tell_refusal(struct session *s)
+{
+	if (s->refusal_told)
+		return;
+	s->refusal_told = true;
+	msg_begin(&out, MSG_REFUSED, 0);
+	wr_u8(&out.w, s->ev.refused);
+	wr_str(&out.w, s->ev.mech);
+	send_auth(s);
+}
+
 /* The client's turn: feed what is there, read more.  True: something happened. */
 static bool
 dialog_step(struct session *s, bool readable)
@@ -317,6 +332,8 @@ dialog_step(struct session *s, bool readable)
 	if (s->in_len > 0) {
 		dlg_feed(&s->dlg, s->in, s->in_len, &used, &s->ev);
 		consume(s, used);
+		if (s->ev.refused != 0)
+			tell_refusal(s);
 		if (s->ev.type != DLG_MORE || used > 0) {
 			act(s);
 			return true;

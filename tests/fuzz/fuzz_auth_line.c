@@ -31,7 +31,7 @@ meaning(struct auth_line *l)
 	static struct auth_answer a;
 	static struct auth_failure f;
 
-	answer_read(l, &a);
+	answer_read(l, &a, "%{passdb:x} %{passdb:user:y}");
 	answer_failure(&a, "mail.example.test", 1700000000, &f);
 	check(f.fail < DLG_FAIL__MAX && strlen(f.text) < sizeof(f.text));
 	clean(f.text);

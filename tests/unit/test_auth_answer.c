@@ -1,4 +1,4 @@
-/* SRC: src/auth/answer.c src/auth/line.c src/ipc/conn.c src/ipc/codec.c src/common/str.c */
+/* SRC: src/auth/answer.c src/auth/logfmt.c src/auth/line.c src/ipc/conn.c src/ipc/codec.c src/common/str.c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,7 +19,7 @@ read_answer(const char *text)
 
 	strcpy(line, text);
 	assert_int_equal(authline_parse(line, strlen(text), &l), 0);
-	answer_read(&l, &a);
+	answer_read(&l, &a, "%u %{passdb:quota:none} %{passdb:pass} %{passdb:flag}");
 }
 
 static void
@@ -52,6 +52,16 @@ failures(void **state)
 	    "Invalid base64 data in response");
 	expect_failure("FAIL\t1\tcode=from_the_future", DLG_FAIL_AUTH, OUT_AUTH, "");
 	expect_failure("FAIL\t1\tnologin\treason=No", DLG_FAIL_NOLOGIN, OUT_NOLOGIN, "No");
+}
+
+static void
+passdb_fields_for_the_log(void **state)
+{
+	(void)state;
+	read_answer("OK\t1\tuser=a\tpass=secret\tquota=5\001nGB\tflag\tother=x");
+	assert_string_equal(a.passdb, "quota=5?GB\nflag=yes\n");
+	read_answer("FAIL\t1\tuser=a");
+	assert_string_equal(a.passdb, "");
 }
 
 static void
@@ -128,6 +138,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(failures),
+	    cmocka_unit_test(passdb_fields_for_the_log),
 	    cmocka_unit_test(hostile_texts_are_cleaned),
 	    cmocka_unit_test(success),
 	    cmocka_unit_test(name_too_long),

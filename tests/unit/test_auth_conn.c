@@ -2,7 +2,7 @@
  * The auth client without its process: real sockets in a directory of our own,
  * the auth server, the mail process and the workers played by hand.
  */
-/* SRC: src/auth/table.c src/auth/conn.c src/auth/request.c src/auth/handoff.c src/auth/anvil.c src/auth/connlog.c src/auth/logfmt.c src/auth/answer.c src/auth/loginreq.c src/auth/line.c src/auth/server.c src/auth/sockdir.c src/auth/loop.c src/auth/peers.c src/ipc/msg.c src/ipc/codec.c src/ipc/conn.c src/common/log.c src/common/str.c */
+/* SRC: src/auth/table.c src/auth/conn.c src/auth/request.c src/auth/handoff.c src/auth/anvil.c src/auth/connlog.c src/auth/lograte.c src/auth/logfmt.c src/auth/answer.c src/auth/loginreq.c src/auth/line.c src/auth/server.c src/auth/sockdir.c src/auth/loop.c src/auth/peers.c src/ipc/msg.c src/ipc/codec.c src/ipc/conn.c src/common/log.c src/common/str.c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -23,7 +23,7 @@
 #include "common/log.h"
 
 static struct auth_settings set = {.hostname = "mx.test", .auth_socket = "login",
-    .login_socket = {"imap", "pop3"}, .log_format = "user=<%u> %m", .auth_max_attempts = 3,
+    .login_socket = {"imap", "pop3"}, .log_line = "%$: %s", .log_format = "user=<%u> %m", .auth_max_attempts = 3,
     .auth_timeout_ms = 60000, .handoff_timeout_ms = 60000, .ssl = SSL_YES,
     .disable_plaintext_auth = 1, .auth_verbose = 1};
 static char dir[64];
@@ -362,6 +362,44 @@ rules(void **state)
 }
 
 static void
+refused(struct peer *p, uint8_t why, const char *mech)
+{
+	msg_begin(&out, MSG_REFUSED, 0);
+	wr_u8(&out.w, why);
+	wr_str(&out.w, mech);
+	assert_int_equal(msg_write(p->chan, &out), 0);
+	spin();
+}
+
+/* What the dialog has refused by itself is told once, and nobody is asked. */
+static void
+refused_by_the_worker(void **state)
+{
+	struct peer p;
+	const char *text;
+
+	(void)state;
+	auth_heard();
+	open_conn(&p, CONN_TLS_OFFERED);
+	expect(&p, MSG_AUTH_READY);
+	logged();
+	refused(&p, DLG_FAIL_PLAINTEXT, "PL\nAIN");
+	assert_string_equal(logged(), "Iimap-login: Auth failed (tried to use disallowed plaintext auth): "
+	    "user=<>, PL?AIN\n");
+	refused(&p, DLG_FAIL_MECH, "X");
+	assert_string_equal(logged(), "");
+	close_conn(&p);
+	text = logged();
+	assert_non_null(strstr(text, "(tried to use disallowed plaintext auth)"));
+	assert_string_equal(auth_heard(), "");
+	open_conn(&p, CONN_TLS_OFFERED);
+	expect(&p, MSG_AUTH_READY);
+	refused(&p, DLG_FAIL_AUTH, "X"); /* not the worker's to say */
+	expect_dropped(&p);
+	close_conn(&p);
+}
+
+static void
 empty_and_no_initial_response(void **state)
 {
 	struct peer p;
@@ -524,6 +562,7 @@ main(void)
 	    cmocka_unit_test(login_byte_by_byte),
 	    cmocka_unit_test(answers_that_are_nobodys),
 	    cmocka_unit_test(rules),
+	    cmocka_unit_test(refused_by_the_worker),
 	    cmocka_unit_test(empty_and_no_initial_response),
 	    cmocka_unit_test(out_of_turn),
 	    cmocka_unit_test(handover_limits),

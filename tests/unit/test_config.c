@@ -138,7 +138,9 @@ values(void **state)
 	assert_int_equal(conf.service[SERVICE_POP3].service_count, 0);
 	assert_int_equal(conf.service[SERVICE_POP3].idle_kill_ms, 120000);
 	good(CERT "default_process_limit = 7\nservice imap-login {\n  process_limit = $default_process_limit\n}\n"
-	    "login_greeting = \"$default_process_limit\"\nhostname = h$default_process_limit\n");
+	    "login_greeting = \"$default_process_limit\"\nhostname = h$default_process_limit\n"
+	    "login_log_format = %$: %s $ $default_process_limit\n");
+	assert_string_equal(conf.login_log_format, "%$: %s $ 7");
 	assert_int_equal(conf.service[SERVICE_IMAP].process_limit, 7);
 	assert_string_equal(conf.login_greeting, "$default_process_limit");
 	assert_string_equal(conf.hostname, "h7");

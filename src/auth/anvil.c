@@ -48,8 +48,7 @@ decide(struct conn *c, uint64_t sessions)
 		request_granted(c);
 		return;
 	}
-	snprintf(f.text, sizeof(f.text), "Maximum number of connections from user+IP exceeded "
-	    "(mail_max_userip_connections=%u)", max);
+	snprintf(f.text, sizeof(f.text), AUTH_LIMIT_TEXT, max);
 	request_settle(c, true);
 	request_fail(c, &f);
 }

@@ -27,6 +27,8 @@
 #include "ipc/settings.h"
 
 #define CREDS_MAX 1024  /* a longer first SASL message is not kept for a second try */
+#define AUTH_LIMIT_TEXT \
+	"Maximum number of connections from user+IP exceeded (mail_max_userip_connections=%u)"
 #define STRAYS_MAX 64   /* messages that came too late; more is flooding */
 
 enum conn_state {

@@ -258,6 +258,10 @@ connlog_end(const struct conn *c)
 	if (goodbye[0] == '\0' || strncmp(goodbye, HANDSHAKING, strlen(HANDSHAKING)) == 0)
 		strcpy(goodbye, "Connection closed"); /* the rest is in %c */
 	brackets(c, why, sizeof(why));
-	snprintf(what, sizeof(what), "Disconnected: %s (%s)", goodbye, why);
+	if (c->outcome == OUT_LIMIT) /* Dovecot's words */
+		snprintf(what, sizeof(what), "Disconnected: " AUTH_LIMIT_TEXT,
+		    conns_settings()->mail_max_userip_connections);
+	else
+		snprintf(what, sizeof(what), "Disconnected: %s (%s)", goodbye, why);
 	line(c, what, 0);
 }

@@ -329,6 +329,25 @@ def anvil_of_24(s, a):
     s.accept(anvil).close()  # fails open
     second.ok()
     a.log_has("Wanvil: ")  # no answer, or no way to ask: it closes at once
+    for answer, result in ((b"3\n", "limit"), (b"junk\n", "in"), (b"-1\n", "in"), (b"9" * 40, "in"),
+                           (b"", "in"), (b"2\n", "in"), (b"4294967295\n", "limit")):
+        c = Conn(a)
+        c.ready()
+        c.plain()
+        while (line := srv[1].readline().split(b"\t"))[0] != b"AUTH":
+            assert line[0] == b"CANCEL", line   # of the connection before
+        ident = line[1]
+        srv[0].sendall(b"OK\t" + ident + b"\tuser=alice\n")
+        q = s.accept(anvil)
+        q.sendall(answer)   # b"": silence, two seconds of it
+        if result == "in":
+            c.ok()
+            continue
+        assert c.fail() == ("LIMIT", "Maximum number of connections from user+IP exceeded "
+                            "(mail_max_userip_connections=3)")
+        # The auth server must not keep a login that nobody will ever take.
+        while (line := srv[1].readline()) != b"CANCEL\t" + ident + b"\n":
+            assert line.startswith(b"CANCEL\t"), line
 
 
 @scripted(attempts=2)

@@ -2,6 +2,7 @@
 """Dovecot away, back, reloaded, full."""
 
 import os
+import re
 import time
 
 import harness
@@ -167,16 +168,53 @@ class UserLimit(SystemTest):
         return super().make_gatehouse(
             settings=cls.settings + f"\nanvil_socket_path = {cls.dovecot.sock}/anvil", **kw)
 
+    TEXT = ("Maximum number of connections from user+IP exceeded "
+            "(mail_max_userip_connections=2)")
+
     def test_third_session_of_one_user_from_one_address(self):
+        """Answers and lines are Dovecot's (2.3.19.1-2.1+deb12u7, compared)."""
         live = [self.logged_in(), self.logged_in()]
+        mark = self.gh.mark()
         c = self.imap(tls=True)
         c.send("a LOGIN alice wonderland\r\n")
-        self.assertRegex(c.rest(30), rb"a NO \[LIMIT\].*mail_max_userip_connections=2")
+        self.assertEqual(c.rest(30).decode(), f"a NO [LIMIT] {self.TEXT}\r\n")
+        self.gh.wait_log(re.escape(f"imap-login: Info: Disconnected: {self.TEXT}: user=<alice>, "
+                                   "method=PLAIN, rip="), 20, mark)
         for x in live:
             self.assertTrue(x.command("NOOP")[1].startswith("OK"))
+        # Each service and each address is counted by itself.
+        pops = [self.pop3(tls=True), self.pop3(tls=True)]
+        for p in pops:
+            self.assertEqual(p.login(), "+OK Logged in.")
+        self.logged_in(source="127.0.0.2").command("LOGOUT")
+        for tls in (True, False):
+            p = self.pop3(tls=tls)
+            if not tls:
+                p.command("STLS")
+                p.start_tls()
+            p.send("USER alice\r\nPASS wonderland\r\n")
+            self.assertEqual(p.rest(30).decode(), f"+OK\r\n-ERR [IN-USE] {self.TEXT}\r\n")
         live[0].command("LOGOUT")
         self.assertTrue(eventually(lambda: len(self.dovecot.helper("imap")) == 1))
         self.logged_in()
+
+    def test_failing_look_up_lets_the_user_in(self):
+        """The limit is no access rule: as Dovecot."""
+        path = f"{self.dovecot.sock}/anvil"
+        os.rename(path, path + ".away")
+        try:
+            mark = self.gh.mark()
+            clients = [self.logged_in(source="127.0.0.3") for _ in range(3)]
+            self.gh.wait_log("anvil: cannot connect: mail_max_userip_connections is not enforced",
+                             20, mark)
+            self.assertEqual(len(self.gh.find_log("anvil:", mark)), 1)
+        finally:
+            os.rename(path + ".away", path)
+        c = self.imap(tls=True, source="127.0.0.3")
+        c.send("a LOGIN alice wonderland\r\n")
+        self.assertIn(b"a NO [LIMIT]", c.rest(30))
+        for x in clients:
+            x.command("LOGOUT")
 
 
 class TwoFronts(SystemTest):

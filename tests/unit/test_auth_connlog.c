@@ -17,7 +17,7 @@
 
 static struct auth_settings set = {.log_line = "%$: %s",
     .log_format = "user=<%u> method=%m rip=%r lip=%l mpid=%e %c session=<%{session}>",
-    .auth_verbose = 1};
+    .mail_max_userip_connections = 7, .auth_verbose = 1};
 static uint64_t now = 1000000;
 static struct timer *armed;
 static int pipe_fds[2];
@@ -210,7 +210,8 @@ reasons(void **state)
 	    {.refused = OUT_PLAINTEXT, .attempts = 1, .outcome = OUT_AUTH, .says = "(auth failed, 1 attempts"},
 	    {.attempts = 1, .outcome = OUT_COMM, .says = "(auth process communication failure)"},
 	    {.attempts = 2, .outcome = OUT_LIMIT, .successes = 1,
-		.says = "(too many sessions of the user from this address)"},
+		.says = "Disconnected: Maximum number of connections from user+IP exceeded "
+			"(mail_max_userip_connections=7): user=<"},
 	    {.attempts = 1, .outcome = OUT_INTERNAL, .successes = 1,
 		.says = "(internal failure, 1 successful auths)"},
 	    {.attempts = 1, .aborted = true, .says = "(aborted authentication)"},

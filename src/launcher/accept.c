@@ -27,6 +27,17 @@ struct ends {
 
 static struct msgout out;
 
+/* Accepted, but a peer's queue was full: tried again before anybody else is
+ * accepted, so that a burst costs no client its connection. */
+#define HELD_RETRY_MS 5
+static struct {
+	struct listener *listener; /* NULL: none */
+	struct sockaddr_storage peer;
+	int fd;
+} held;
+
+static bool serve_held(void);
+
 static void
 arm(struct listener *l, bool on)
 {
@@ -43,6 +54,8 @@ void
 accept_again(void)
 {
 	lr.retry_at = 0;
+	if (held.listener != NULL && !serve_held())
+		return;
 	for (unsigned int i = 0; i < lr.nlisteners; i++)
 		if (lr.started && !lr.draining && lr.auth_ready && lr.keys_ready)
 			arm(&lr.listeners[i], true);
@@ -289,9 +302,20 @@ account(struct conn *c, struct worker *w, uint64_t now)
 }
 
 static void
+hold(struct listener *l, int fd, const struct sockaddr_storage *peer, uint64_t now)
+{
+	held.listener = l;
+	held.fd = fd;
+	held.peer = *peer;
+	for (int s = 0; s < SERVICE__MAX; s++)
+		pause_service((enum service)s, now + HELD_RETRY_MS);
+}
+
+static void
 serve(struct listener *l, struct worker *w, int fd, const struct sockaddr_storage *peer,
     uint64_t now)
 {
+	struct service_state *st = &lr.service[l->service];
 	struct ends e = {.client = fd, .auth = {-1, -1}, .signer = {-1, -1}, .mail = {-1, -1}};
 	struct conn *c = conns_add((enum service)l->service, now);
 	struct conn_info info;
@@ -307,11 +331,40 @@ serve(struct listener *l, struct worker *w, int fd, const struct sockaddr_storag
 	memcpy(c->session, info.session, sizeof(c->session));
 	if (make_ends(&e) && tell_peers(&info, &e) && tell_worker(&info, &e, w)) {
 		account(c, w, now);
+	} else if (errno == EAGAIN) {
+		/* Whoever has heard of it sees its channel end. */
+		conns_remove(c);
+		hold(l, fd, peer, now);
+		e.client = -1;
 	} else {
-		log_warn("%s-login: cannot hand out a connection", service_name(info.service));
+		if (st->last_fail_log == 0 || now - st->last_fail_log >= 1000)
+			log_warn("%s-login: cannot hand out a connection", service_name(info.service));
+		st->last_fail_log = now;
 		conns_remove(c);
 	}
 	close_ends(&e);
+}
+
+/* True: nobody is held any more. */
+static bool
+serve_held(void)
+{
+	struct listener *l = held.listener;
+	uint64_t now = now_ms();
+	struct worker *w;
+
+	if (lr.draining) {
+		close(held.fd);
+		held.listener = NULL;
+		return true;
+	}
+	if (!lr.auth_ready || !lr.keys_ready)
+		return false;
+	if ((w = find_worker((enum service)l->service, now)) == NULL)
+		return false;
+	held.listener = NULL;
+	serve(l, w, held.fd, &held.peer, now);
+	return held.listener == NULL;
 }
 
 /* ---- the listener --------------------------------------------------------- */
@@ -324,6 +377,8 @@ accept_on(struct listener *l, uint64_t now)
 	struct worker *w;
 	int fd;
 
+	if (held.listener != NULL)
+		return; /* its turn is first; the listeners are paused */
 	if (!lr.auth_ready || !lr.keys_ready) {
 		pause_service((enum service)l->service, 0);
 		return;

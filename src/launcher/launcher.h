@@ -47,6 +47,7 @@ struct service_state {
 	bool said_layers;
 	uint64_t full_since;  /* 0: not full */
 	uint64_t victim_ms;   /* when the last connection was told to make room */
+	uint64_t last_fail_log;
 	uint64_t start_after; /* back-off after failed starts */
 	uint32_t failures;
 	uint64_t last_full_log;

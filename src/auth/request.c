@@ -118,10 +118,14 @@ forbidden(struct conn *c, const char *name)
 	const struct auth_settings *set = conns_settings();
 	const struct dlg_mech *m = server_mech(name);
 	bool secured = c->tls || (c->info.flags & CONN_SECURED) != 0;
+	bool ruled = (c->info.flags & CONN_RULED) != 0;
+	bool required = ruled ? (c->info.flags & CONN_TLS_REQUIRED) != 0 : set->ssl == SSL_REQUIRED;
+	bool hidden = ruled ? (c->info.flags & CONN_CLEAR_ALLOWED) == 0
+			    : set->disable_plaintext_auth != 0;
 
 	/* ssl = required means strangers: the own host and trusted networks count as
 	 * secured, as in Dovecot (D.1).  TLS from the first byte has no such way round. */
-	if ((set->ssl == SSL_REQUIRED && !secured) ||
+	if ((required && !secured) ||
 	    (!c->tls && (c->info.flags & CONN_TLS_IMPLICIT) != 0)) {
 		refuse(c, DLG_FAIL_SSL_REQUIRED, OUT_PLAINTEXT);
 		return true;
@@ -133,7 +137,7 @@ forbidden(struct conn *c, const char *name)
 		refuse(c, DLG_FAIL_MECH, OUT_MECH);
 		return true;
 	}
-	if ((m->flags & DLG_MECH_PLAINTEXT) != 0 && !secured && set->disable_plaintext_auth) {
+	if ((m->flags & DLG_MECH_PLAINTEXT) != 0 && !secured && hidden) {
 		refuse(c, DLG_FAIL_PLAINTEXT, OUT_PLAINTEXT);
 		return true;
 	}

@@ -67,6 +67,8 @@ struct config {
 	bool imap_literal_minus;
 	struct conn_net login_trusted_networks[SETTINGS_NETS_MAX];
 	unsigned int nnets;
+	struct block_settings blocks[BLOCKS_MAX]; /* wide ones first */
+	unsigned int nblocks;
 	uint32_t mail_max_userip_connections;
 	bool auth_verbose, auth_debug;
 	uint32_t default_process_limit, default_client_limit;

@@ -84,6 +84,44 @@ listeners(const struct config *c, enum service sv, FILE *out)
 	}
 }
 
+static void
+blocks(const struct config *c, FILE *out)
+{
+	for (unsigned int i = 0; i < c->nblocks; i++) {
+		const struct block_settings *b = &c->blocks[i];
+		const struct conn_net *nets[2] = {&b->local, &b->remote};
+		char indent[16] = "", ip[INET6_ADDRSTRLEN];
+
+		if (b->service != SERVICE__MAX) {
+			fprintf(out, "protocol %s {\n", service_name((enum service)b->service));
+			strcat(indent, "  ");
+		}
+		for (int n = 0; n < 2; n++) {
+			struct conn_addr a = {.family = nets[n]->family};
+
+			if (a.family == 0)
+				continue;
+			memcpy(a.ip, nets[n]->ip, sizeof(a.ip));
+			fprintf(out, "%s%s %s/%u {\n", indent, n == 0 ? "local" : "remote",
+			    conn_addr_text(&a, ip), nets[n]->prefix);
+			strcat(indent, "  ");
+		}
+		for (size_t s = 0; s < nsettings; s++) {
+			char v[64];
+			uint8_t bit = settings[s].off == offsetof(struct block_settings, ssl)
+			    ? BLOCK_SSL : BLOCK_PLAINTEXT;
+
+			if (settings[s].scope != SC_BLOCK || settings[s].type == ST_NOT_BOOL ||
+			    (b->has & bit) == 0)
+				continue;
+			setting_format(&settings[s], b, v, sizeof(v));
+			put(out, indent, settings[s].name, v);
+		}
+		for (size_t n = strlen(indent); n > 0; n -= 2)
+			fprintf(out, "%.*s}\n", (int)n - 2, indent);
+	}
+}
+
 void
 config_dump(const struct config *c, bool changed_only, FILE *out)
 {
@@ -100,6 +138,7 @@ config_dump(const struct config *c, bool changed_only, FILE *out)
 		scope(out, "  ", SC_CERT, &c->certs[i], NULL);
 		fputs("}\n", out);
 	}
+	blocks(c, out);
 	for (int s = 0; s < SERVICE__MAX; s++) {
 		fprintf(out, "service %s-login {\n", service_name((enum service)s));
 		scope(out, "  ", SC_SERVICE, &c->service[s],

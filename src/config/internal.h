@@ -81,6 +81,7 @@ enum setting_scope {
 	SC_GLOBAL,
 	SC_SERVICE,
 	SC_LISTENER,
+	SC_BLOCK, /* in local, remote and protocol blocks */
 	SC_CERT /* in local_name blocks and globally, for the default */
 };
 

@@ -111,6 +111,19 @@ loading_listener(struct loading *ld, enum service s, const char *name)
 	return l;
 }
 
+int
+loading_block(struct loading *ld, const struct block_settings *b, unsigned int line)
+{
+	struct config *c = &ld->conf;
+
+	if (c->nblocks == BLOCKS_MAX)
+		return -1;
+	ld->block_line[c->nblocks] = line;
+	c->blocks[c->nblocks] = *b;
+	c->blocks[c->nblocks].has = 0;
+	return (int)c->nblocks++;
+}
+
 struct config_cert *
 loading_default_cert(struct loading *ld)
 {
@@ -317,6 +330,47 @@ finish_certs(struct config *c, const char *file, struct diag *d)
 	return 0;
 }
 
+/*
+ * As in Dovecot a block may change what a wider one says; two that say the same
+ * setting, and of which neither lies within the other, must not take the same
+ * connection.  Then the order of their narrowness is the order in which they count.
+ */
+static int
+finish_blocks(struct loading *ld, const char *file, struct diag *d)
+{
+	struct config *c = &ld->conf;
+
+	for (unsigned int i = 1; i < c->nblocks; i++) {
+		const struct block_settings *b = &c->blocks[i];
+
+		for (unsigned int j = 0; j < i; j++)
+			if ((b->has & c->blocks[j].has) != 0 && block_overlaps(b, &c->blocks[j]) &&
+			    !block_within(b, &c->blocks[j]) && !block_within(&c->blocks[j], b))
+				return wrong(d, file, ld->block_line[i], "put one into the other, or say "
+				    "it where both meet", "this block and the one of line %u set the same "
+				    "for the same connections", ld->block_line[j]);
+	}
+	for (unsigned int i = 1; i < c->nblocks; i++) { /* stable: equal ones keep their order */
+		struct block_settings b = c->blocks[i];
+		unsigned int j = i;
+
+		for (; j > 0 && block_narrowness(&c->blocks[j - 1]) > block_narrowness(&b); j--)
+			c->blocks[j] = c->blocks[j - 1];
+		c->blocks[j] = b;
+	}
+	return 0;
+}
+
+/* A TLS that no certificate is there for cannot be switched on by a block. */
+static bool
+block_wants_tls(const struct config *c)
+{
+	for (unsigned int i = 0; i < c->nblocks; i++)
+		if ((c->blocks[i].has & BLOCK_SSL) != 0 && c->blocks[i].ssl != SSL_NO)
+			return true;
+	return false;
+}
+
 /* Socket names are relative to login_socket_dir: that is the auth client's root. */
 static int
 finish_sockets(struct loading *ld, const char *file, struct diag *d)
@@ -344,7 +398,10 @@ int
 loading_finish(struct loading *ld, const char *name, struct diag *d)
 {
 	str_copy(ld->conf.file, sizeof(ld->conf.file), name);
-	if (finish_protocols(&ld->conf, name, d) == -1 || finish_certs(&ld->conf, name, d) == -1 ||
+	if (ld->conf.ssl == SSL_NO && block_wants_tls(&ld->conf))
+		return wrong(d, name, 0, "set ssl = yes, and ssl = no in the blocks that are without",
+		    "ssl = no, but a local, remote or protocol block has ssl");
+	if (finish_blocks(ld, name, d) == -1 || finish_protocols(&ld->conf, name, d) == -1 || finish_certs(&ld->conf, name, d) == -1 ||
 	    finish_listeners(ld, name, d) == -1 || finish_sockets(ld, name, d) == -1)
 		return -1;
 	for (int s = 0; s < SERVICE__MAX; s++)

@@ -16,6 +16,7 @@ struct loading {
 	unsigned int nlisteners;
 	bool service_spawn_set[SERVICE__MAX];
 	bool auth_socket_set;
+	unsigned int block_line[BLOCKS_MAX];
 	unsigned int vsz_line[SERVICE__MAX];
 };
 
@@ -31,6 +32,8 @@ void loading_notice(struct loading *ld, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 /* The named listener of a service, made if it is new; NULL: too many. */
 struct config_listener *loading_listener(struct loading *ld, enum service s, const char *name);
+/* A local, remote or protocol block for those that b takes; its number, -1: too many. */
+int loading_block(struct loading *ld, const struct block_settings *b, unsigned int line);
 /* The block of a server name, made if it is new; NULL: too many. */
 struct config_cert *loading_cert(struct loading *ld, const char *name);
 struct config_cert *loading_default_cert(struct loading *ld);

@@ -43,7 +43,10 @@ config_to_launcher(const struct config *c, struct launcher_settings *s)
 	}
 	s->nnets = (uint16_t)c->nnets;
 	memcpy(s->nets, c->login_trusted_networks, sizeof(s->nets));
+	s->nblocks = (uint16_t)c->nblocks;
+	memcpy(s->blocks, c->blocks, sizeof(s->blocks));
 	s->ssl = c->ssl;
+	s->disable_plaintext_auth = c->disable_plaintext_auth;
 	s->login_timeout_ms = c->login_timeout_ms;
 	s->stop_grace_ms = STOP_GRACE_MS;
 	s->debug = c->auth_debug;

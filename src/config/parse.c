@@ -20,7 +20,7 @@ enum where {
 	IN_SERVICE,
 	IN_LISTENER,
 	IN_LOCAL_NAME,
-	IN_PROTOCOL
+	IN_BLOCK /* local, remote, protocol */
 };
 
 struct section {
@@ -29,6 +29,8 @@ struct section {
 	enum service service;
 	struct config_listener *listener;
 	struct config_cert *cert;
+	struct block_settings takes; /* IN_BLOCK: which connections */
+	int block;                   /* IN_BLOCK: made with its first setting; -1: not yet */
 };
 
 struct parser {
@@ -153,6 +155,8 @@ base_of(struct parser *p, enum setting_scope scope)
 		return &p->ld->conf.service[s->service];
 	case SC_LISTENER:
 		return s->listener;
+	case SC_BLOCK:
+		return &p->ld->conf.blocks[s->block];
 	case SC_CERT:
 		return s->where == IN_LOCAL_NAME ? s->cert : loading_default_cert(p->ld);
 	case SC_GLOBAL:
@@ -166,7 +170,7 @@ find_here(struct parser *p, const char *key)
 {
 	static const enum setting_scope scopes[] = {[IN_GLOBAL] = SC_GLOBAL,
 	    [IN_SERVICE] = SC_SERVICE, [IN_LISTENER] = SC_LISTENER, [IN_LOCAL_NAME] = SC_CERT,
-	    [IN_PROTOCOL] = SC_GLOBAL};
+	    [IN_BLOCK] = SC_BLOCK};
 	const struct setting *st = setting_find(scopes[here(p)->where], key);
 
 	if (st == NULL && here(p)->where == IN_GLOBAL)
@@ -179,20 +183,41 @@ unknown(struct parser *p, const struct lexer *l, const struct line *ln)
 {
 	static const char *const where[] = {[IN_GLOBAL] = "", [IN_SERVICE] = " in a service",
 	    [IN_LISTENER] = " in an inet_listener", [IN_LOCAL_NAME] = " in a local_name block",
-	    [IN_PROTOCOL] = " in a protocol block"};
+	    [IN_BLOCK] = " in a local, remote or protocol block"};
 	enum where w = here(p)->where;
 	const char *near = setting_nearest(w == IN_SERVICE ? SC_SERVICE
 		: w == IN_LISTENER			   ? SC_LISTENER
 		: w == IN_LOCAL_NAME			   ? SC_CERT
+		: w == IN_BLOCK				   ? SC_BLOCK
 							   : SC_GLOBAL, ln->key);
 
 	diag_set(p->d, l->file, ln->number, 1, "unknown setting %s%s", ln->key, where[w]);
-	if (near != NULL)
+	if (w == IN_BLOCK && (setting_find(SC_GLOBAL, ln->key) != NULL ||
+		setting_find(SC_CERT, ln->key) != NULL)) {
+		diag_set(p->d, l->file, ln->number, 1, "%s cannot be set in a local, remote or "
+		    "protocol block", ln->key);
+		diag_hint(p->d, "ssl and disable_plaintext_auth can; local_name has certificates");
+	} else if (near != NULL)
 		diag_hint(p->d, "did you mean %s?", near);
 	else
 		diag_hint(p->d, "gatehouse.conf is a file of its own: Dovecot's other settings stay "
 		    "in dovecot.conf");
 	return -1;
+}
+
+/* The first setting makes the block that it is in.  False: there are too many. */
+static bool
+enter_block(struct parser *p, const struct setting *st, unsigned int line)
+{
+	struct section *s = here(p);
+
+	if (s->block == -1)
+		s->block = loading_block(p->ld, &s->takes, line);
+	if (s->block == -1)
+		return false;
+	p->ld->conf.blocks[s->block].has |=
+	    st->off == offsetof(struct block_settings, ssl) ? BLOCK_SSL : BLOCK_PLAINTEXT;
+	return true;
 }
 
 static int
@@ -212,6 +237,8 @@ on_setting(struct parser *p, const struct lexer *l, struct line *ln)
 	}
 	if (expand(p, l, ln) == -1)
 		return -1;
+	if (st->scope == SC_BLOCK && !enter_block(p, st, ln->number))
+		return complain(p, l, ln, "too many local, remote and protocol blocks");
 	if (setting_store(st, base_of(p, st->scope), ln->value, p->dir, why, sizeof(why)) == 0) {
 		loading_seen(p->ld, st, here(p)->where == IN_SERVICE ? (int)here(p)->service : -1,
 		    l->file, ln->number);
@@ -241,6 +268,38 @@ service_by_name(const char *name, const char *suffix, enum service *out)
 	return false;
 }
 
+/* local NET, remote NET, protocol NAME: in any order, each once in a nest. */
+static int
+open_block(struct parser *p, const struct lexer *l, const struct line *ln, struct section *next)
+{
+	bool protocol = strcmp(ln->key, "protocol") == 0;
+	struct block_settings *t = &next->takes;
+	struct conn_net *net = strcmp(ln->key, "local") == 0 ? &t->local : &t->remote;
+
+	next->where = IN_BLOCK;
+	next->block = -1;
+	t->service = SERVICE__MAX;
+	if (here(p)->where == IN_BLOCK)
+		*t = here(p)->takes;
+	if (protocol ? t->service != SERVICE__MAX : net->family != 0) {
+		diag_set(p->d, l->file, ln->number, ln->column, "%s inside of %s", ln->key, ln->key);
+		diag_hint(p->d, "put the two side by side: the narrower one wins");
+		return -1;
+	}
+	if (protocol) {
+		if (!service_by_name(ln->arg, "", &next->service))
+			return complain(p, l, ln, "gatehouse has the protocols imap and pop3");
+		t->service = (uint8_t)next->service;
+	} else if (!conn_net_parse(ln->arg, net)) {
+		diag_set(p->d, l->file, ln->number, ln->column, "%s %.60s: this is no network", ln->key,
+		    ln->arg);
+		diag_hint(p->d, "10.0.0.0/8, 192.0.2.1, 2001:db8::/32");
+		return -1;
+	}
+	p->stack[++p->depth] = *next;
+	return 0;
+}
+
 static int
 open_section(struct parser *p, const struct lexer *l, const struct line *ln)
 {
@@ -265,16 +324,14 @@ open_section(struct parser *p, const struct lexer *l, const struct line *ln)
 		if (ln->arg[0] == '\0' || next.cert == NULL)
 			return complain(p, l, ln, next.cert == NULL ? "too many local_name blocks"
 								    : "local_name needs a host name");
-	} else if (w == IN_GLOBAL && strcmp(ln->key, "protocol") == 0) {
-		next.where = IN_PROTOCOL;
-		if (!service_by_name(ln->arg, "", &next.service))
-			return complain(p, l, ln, "gatehouse has the protocols imap and pop3");
-		return complain(p, l, ln, "settings for one protocol only are not supported: move "
-		    "them out of the block");
+	} else if ((w == IN_GLOBAL || w == IN_BLOCK) && (strcmp(ln->key, "protocol") == 0 ||
+		strcmp(ln->key, "local") == 0 || strcmp(ln->key, "remote") == 0)) {
+		return open_block(p, l, ln, &next);
 	} else {
 		diag_set(p->d, l->file, ln->number, ln->column, "unknown section %s%s%s", ln->key,
 		    ln->arg[0] != '\0' ? " " : "", ln->arg);
-		diag_hint(p->d, "service imap-login, service pop3-login, inet_listener, local_name");
+		diag_hint(p->d, "service imap-login, service pop3-login, inet_listener, local_name, "
+		    "local, remote, protocol");
 		return -1;
 	}
 	p->stack[++p->depth] = next;

@@ -18,6 +18,8 @@
 #define C(name, type, field, alias) \
 	{name, SC_CERT, type, offsetof(struct config_cert, field), \
 	    sizeof(((struct config_cert *)0)->field), 0, 0, alias}
+#define B(name, type, field) \
+	{name, SC_BLOCK, type, offsetof(struct block_settings, field), 1, 0, 0, NULL}
 #define OLD(name) {name, SC_GLOBAL, ST_OLD, 0, 0, 0, 0, NULL}
 #define IGNORED(scope, name) {name, scope, ST_IGNORED, 0, 0, 0, 0, NULL}
 
@@ -92,6 +94,9 @@ const struct setting settings[] = {
     L("port", ST_U32, port, 0, 65535, NULL),
     L("ssl", ST_BOOL, ssl, 0, 0, NULL),
     IGNORED(SC_LISTENER, "reuse_port"),
+    B("ssl", ST_SSL, ssl),
+    B("disable_plaintext_auth", ST_BOOL, disable_plaintext_auth),
+    B("auth_allow_cleartext", ST_NOT_BOOL, disable_plaintext_auth),
     OLD("login_processes_count"),
     OLD("login_max_processes_count"),
     OLD("login_process_per_connection"),

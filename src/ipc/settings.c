@@ -54,9 +54,14 @@ static const struct field service_fields[] = {
     U32(service_settings, template_max_uses), U32(service_settings, template_max_age_ms)};
 
 static const struct field launcher_fields[] = {
-    U8(launcher_settings, ssl), U32(launcher_settings, login_timeout_ms),
+    U8(launcher_settings, ssl), U8(launcher_settings, disable_plaintext_auth),
+    U32(launcher_settings, login_timeout_ms),
     U32(launcher_settings, stop_grace_ms), U8(launcher_settings, debug),
-    PLAN(launcher_settings, plan), U16(launcher_settings, nnets)};
+    PLAN(launcher_settings, plan), U16(launcher_settings, nnets),
+    U16(launcher_settings, nblocks)};
+
+static const struct field block_fields[] = {U8(block_settings, service), U8(block_settings, has),
+    U8(block_settings, ssl), U8(block_settings, disable_plaintext_auth)};
 
 static const struct field net_fields[] = {U16(conn_net, family), U8(conn_net, prefix)};
 
@@ -151,15 +156,39 @@ worker_settings_unpack(struct rd *r, struct worker_settings *s)
 	return rd_end(r);
 }
 
+static void
+net_pack(struct wr *w, const struct conn_net *n)
+{
+	pack(w, net_fields, COUNT(net_fields), n);
+	wr_block(w, n->ip, sizeof(n->ip));
+}
+
+static bool
+net_unpack(struct rd *r, struct conn_net *n)
+{
+	size_t len;
+	const uint8_t *ip;
+
+	unpack(r, net_fields, COUNT(net_fields), n);
+	ip = rd_block(r, sizeof(n->ip), &len);
+	if (len != sizeof(n->ip) || n->prefix > 128)
+		return false;
+	memcpy(n->ip, ip, len);
+	return true;
+}
+
 void
 launcher_settings_pack(struct wr *w, const struct launcher_settings *s)
 {
 	pack(w, launcher_fields, COUNT(launcher_fields), s);
 	for (int i = 0; i < SERVICE__MAX; i++)
 		pack(w, service_fields, COUNT(service_fields), &s->service[i]);
-	for (unsigned int i = 0; i < s->nnets; i++) {
-		pack(w, net_fields, COUNT(net_fields), &s->nets[i]);
-		wr_block(w, s->nets[i].ip, sizeof(s->nets[i].ip));
+	for (unsigned int i = 0; i < s->nnets; i++)
+		net_pack(w, &s->nets[i]);
+	for (unsigned int i = 0; i < s->nblocks; i++) {
+		pack(w, block_fields, COUNT(block_fields), &s->blocks[i]);
+		net_pack(w, &s->blocks[i].local);
+		net_pack(w, &s->blocks[i].remote);
 	}
 }
 
@@ -168,22 +197,21 @@ launcher_settings_unpack(struct rd *r, struct launcher_settings *s)
 {
 	memset(s, 0, sizeof(*s));
 	unpack(r, launcher_fields, COUNT(launcher_fields), s);
-	if (s->nnets > SETTINGS_NETS_MAX)
+	if (s->nnets > SETTINGS_NETS_MAX || s->nblocks > BLOCKS_MAX)
 		return false;
 	for (int i = 0; i < SERVICE__MAX; i++) {
 		unpack(r, service_fields, COUNT(service_fields), &s->service[i]);
 		if (s->service[i].model > MODEL_POOLED)
 			return false;
 	}
-	for (unsigned int i = 0; i < s->nnets; i++) {
-		size_t len;
-		const uint8_t *ip;
-
-		unpack(r, net_fields, COUNT(net_fields), &s->nets[i]);
-		ip = rd_block(r, sizeof(s->nets[i].ip), &len);
-		if (len != sizeof(s->nets[i].ip))
+	for (unsigned int i = 0; i < s->nnets; i++)
+		if (!net_unpack(r, &s->nets[i]))
 			return false;
-		memcpy(s->nets[i].ip, ip, len);
+	for (unsigned int i = 0; i < s->nblocks; i++) {
+		unpack(r, block_fields, COUNT(block_fields), &s->blocks[i]);
+		if (!net_unpack(r, &s->blocks[i].local) || !net_unpack(r, &s->blocks[i].remote) ||
+		    s->blocks[i].service > SERVICE__MAX || s->blocks[i].ssl > SSL_REQUIRED)
+			return false;
 	}
 	return rd_end(r);
 }

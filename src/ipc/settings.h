@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "ipc/blocks.h"
 #include "ipc/codec.h"
 #include "ipc/conn.h"
 
@@ -96,7 +97,10 @@ struct launcher_settings {
 	struct service_settings service[SERVICE__MAX];
 	uint16_t nnets;
 	struct conn_net nets[SETTINGS_NETS_MAX]; /* login_trusted_networks */
+	uint16_t nblocks;
+	struct block_settings blocks[BLOCKS_MAX]; /* wide ones first */
 	uint8_t ssl;               /* enum ssl_mode */
+	uint8_t disable_plaintext_auth;
 	uint32_t login_timeout_ms; /* a worker that is not logged in after it, plus a grace, dies */
 	uint32_t stop_grace_ms;    /* from CONN_STOP to SIGKILL */
 	uint8_t debug;

@@ -239,6 +239,8 @@ describe(struct conn_info *info, const struct listener *l, int fd,
 			info->flags |= CONN_TRUSTED | CONN_SECURED;
 	if (conn_addr_same_ip(&info->remote, &info->local))
 		info->flags |= CONN_SECURED;
+	blocks_apply(lr.set.blocks, lr.set.nblocks, lr.set.ssl, lr.set.disable_plaintext_auth != 0,
+	    info);
 	session_id_make(info->session, &info->remote, wall_us());
 }
 

@@ -84,7 +84,12 @@ session_begin(struct session *s, const struct worker *w, const struct conn_info 
 	s->reason[0] = '\0';
 	s->ssl = NULL;
 	s->out_sent = s->in_len = 0;
-	dlg_init(&s->dlg, info->service == SERVICE_IMAP ? DLG_IMAP : DLG_POP3, &w->dialog,
+	s->rules = w->dialog;
+	if ((info->flags & CONN_RULED) != 0) {
+		s->rules.ssl_required = (info->flags & CONN_TLS_REQUIRED) != 0;
+		s->rules.plaintext_allowed = (info->flags & CONN_CLEAR_ALLOWED) != 0;
+	}
+	dlg_init(&s->dlg, info->service == SERVICE_IMAP ? DLG_IMAP : DLG_POP3, &s->rules,
 	    (info->flags & CONN_TLS_OFFERED) != 0 && tls_available(), implicit,
 	    implicit || (info->flags & CONN_SECURED) != 0);
 	if (implicit && (s->ssl = tls_new(client_fd)) == NULL)

@@ -44,6 +44,7 @@ struct session {
 	uint8_t in[DLG_INPUT_MAX];
 	struct dialog dlg;
 	struct dlg_event ev;
+	struct dlg_settings rules; /* the worker's, and what the launcher decided for this one */
 };
 
 struct session_interest {

@@ -2,7 +2,7 @@
  * gatehouse.conf: what is read, what is refused and where, and that what
  * `gatehouse config` prints means the same.
  */
-/* SRC: src/config/lex.c src/config/values.c src/config/settings.c src/config/parse.c src/config/load.c src/config/dump.c src/config/pack.c src/ipc/conn.c src/confine/layers.c src/common/str.c src/common/diag.c src/common/log.c src/ipc/codec.c */
+/* SRC: src/config/lex.c src/config/values.c src/config/settings.c src/config/parse.c src/config/load.c src/config/dump.c src/config/pack.c src/ipc/blocks.c src/ipc/conn.c src/confine/layers.c src/common/str.c src/common/diag.c src/common/log.c src/ipc/codec.c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -48,6 +48,62 @@ good(const char *text)
 	fail_msg("<%s>: %s", text, where);
 }
 
+static uint8_t
+flags_of(const char *local, const char *remote, enum service s)
+{
+	static struct launcher_settings set;
+	struct conn_info c = {.service = s, .flags = CONN_TLS_OFFERED};
+	struct conn_net l, r;
+
+	assert_true(conn_net_parse(local, &l) && conn_net_parse(remote, &r));
+	c.local.family = l.family;
+	c.remote.family = r.family;
+	memcpy(c.local.ip, l.ip, 16);
+	memcpy(c.remote.ip, r.ip, 16);
+	memset(&set, 0, sizeof(set));
+	config_to_launcher(&conf, &set);
+	blocks_apply(set.blocks, set.nblocks, set.ssl, set.disable_plaintext_auth != 0, &c);
+	return c.flags;
+}
+
+/* Wherever they stand in the file, the narrower one counts. */
+static void
+blocks_by_narrowness(void **state)
+{
+	char *first, *second;
+	size_t n;
+	FILE *out;
+
+	(void)state;
+	good(CERT "remote 10.1.0.0/16 {\n  disable_plaintext_auth = no\n  local ::1 {\n"
+	    "    ssl = required\n  }\n  local 127.0.0.1 {\n    protocol pop3 {\n      ssl = no\n"
+	    "    }\n  }\n}\nremote 10.1.2.3 {\n  auth_allow_cleartext = no\n}\n"
+	    "remote 10.0.0.0/8 {\n  disable_plaintext_auth = yes\n  ssl = required\n}\n"
+	    "remote fe80::/10 {\n  disable_plaintext_auth = no\n}\n");
+	assert_int_equal(flags_of("127.0.0.1", "192.0.2.1", SERVICE_IMAP), CONN_TLS_OFFERED);
+	assert_int_equal(flags_of("127.0.0.1", "10.9.0.1", SERVICE_IMAP),
+	    CONN_TLS_OFFERED | CONN_RULED | CONN_TLS_REQUIRED);
+	assert_int_equal(flags_of("127.0.0.1", "10.1.0.1", SERVICE_IMAP),
+	    CONN_TLS_OFFERED | CONN_RULED | CONN_TLS_REQUIRED | CONN_CLEAR_ALLOWED);
+	assert_int_equal(flags_of("127.0.0.1", "10.1.0.1", SERVICE_POP3),
+	    CONN_RULED | CONN_CLEAR_ALLOWED);
+	assert_int_equal(flags_of("127.0.0.1", "10.1.2.3", SERVICE_IMAP),
+	    CONN_TLS_OFFERED | CONN_RULED | CONN_TLS_REQUIRED);
+	assert_int_equal(flags_of("::1", "fe80::1", SERVICE_IMAP),
+	    CONN_TLS_OFFERED | CONN_RULED | CONN_CLEAR_ALLOWED);
+	out = open_memstream(&first, &n);
+	config_dump(&conf, true, out);
+	fclose(out);
+	good(first);
+	out = open_memstream(&second, &n);
+	config_dump(&conf, true, out);
+	fclose(out);
+	assert_string_equal(first, second);
+	assert_non_null(strstr(first, "remote 10.1.0.0/16 {\n"));
+	free(first);
+	free(second);
+}
+
 static void
 refused(void **state)
 {
@@ -72,6 +128,15 @@ refused(void **state)
 	    {"worker_spawn = thread\n", "must be fork or exec"},
 	    {"login_trusted_networks = 10.0.0.0/8 nowhere\n", "has \"nowhere\", which is no network"},
 	    {"confine_optional = user seccmp\n", "has \"seccmp\", which is no layer"},
+	    {"remote 1.2.3 {\n", "t:1:1: remote 1.2.3: this is no network (10.0.0.0/8"},
+	    {"local 1.2.3.4 {\n  local 1.2.3.4 {\n", "t:2:3: local inside of local (put the two side by side"},
+	    {"protocol lmtp {\n", "gatehouse has the protocols imap and pop3"},
+	    {"protocol imap {\n  login_timeout = 3s\n", "t:2:1: login_timeout cannot be set in a local, remote or protocol block (ssl and"},
+	    {"remote ::1 {\n  ssl = sure\n", "must be yes, no or required"},
+	    {"remote ::1 {\n  service imap-login {\n", "t:2:3: unknown section service imap-login"},
+	    {CERT "protocol imap {\nssl = no\n}\nremote 10.0.0.0/8 {\nssl = required\n}\n",
+		"t:7: this block and the one of line 4 set the same for the same connections (put one"},
+	    {"ssl = no\nremote ::1 {\nssl = yes\n}\n", "a local, remote or protocol block has ssl"},
 	    {"login_greeting = $nothing\n", "t:1:18: $nothing: no setting has this name"},
 	    {"login_greeting = \"open\n", "t:1: the quote \" is never closed"},
 	    {"just words\n", "expected `name = value`, `section {` or `}`"},
@@ -92,8 +157,6 @@ refused(void **state)
 	    {CERT "service imap-login {\n inet_listener imap {\n port = 70000\n }\n}\n", "out of range"},
 	    {CERT "listen = nowhere\n", "nowhere is no address to listen on"},
 	    {CERT "listen = 10.0.0.0/8\n", "is no address to listen on"},
-	    {CERT "protocol imap {\n", "settings for one protocol only are not supported"},
-	    {CERT "local 10.0.0.1 {\n", "unknown section local 10.0.0.1"},
 	};
 
 	(void)state;
@@ -329,6 +392,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(blocks_by_narrowness),
 	    cmocka_unit_test(refused),
 	    cmocka_unit_test(nul_is_refused),
 	    cmocka_unit_test(values),

@@ -334,6 +334,8 @@ settings_round_trip(void **state)
 	    x.certs[1].key = 7);
 	ROUND_TRIP(launcher, x.service[1].vsz_limit = 1ull << 40; x.nnets = 2;
 	    conn_net_parse("10.0.0.0/8", &x.nets[0]); conn_net_parse("fe80::/10", &x.nets[1]);
+	    x.nblocks = 1; x.blocks[0].service = SERVICE__MAX; x.blocks[0].has = BLOCK_SSL;
+	    x.blocks[0].ssl = SSL_REQUIRED; conn_net_parse("::1", &x.blocks[0].remote);
 	    x.plan.seccomp = 2; x.login_timeout_ms = 180000);
 	ROUND_TRIP(auth, strcpy(x.login_socket[1], "pop3"); strcpy(x.log_format, "%u"); strcpy(x.log_line, "%s"); x.ssl = 2);
 	ROUND_TRIP(keys, x.nkeys = 3; x.memory = 1; x.arena_bytes = 99);

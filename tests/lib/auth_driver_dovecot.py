@@ -312,7 +312,7 @@ def refused_without_asking(d, a):
 
 @with_dovecot(ssl=2, no_plaintext=0)
 def ssl_required(d, a):
-    c = Conn(a, TLS_OFFERED | SECURED)
+    c = Conn(a, TLS_OFFERED)
     c.ready()
     c.start("CRAM-MD5")
     assert c.fail()[0] == "SSL_REQUIRED"

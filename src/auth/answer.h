@@ -54,6 +54,7 @@ enum auth_outcome {
 	OUT_COMM,        /* the auth server went away or was silent */
 	OUT_INTERNAL,    /* logged in, but not handed over */
 	OUT_LIMIT,
+	OUT_CERT,        /* a client certificate is required */
 	OUT__MAX
 };
 

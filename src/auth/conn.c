@@ -206,13 +206,21 @@ on_handoff(struct conn *c, struct msgin *m)
 static bool
 on_tls_info(struct conn *c, struct msgin *m)
 {
-	char sni[NAME_MAX_TLS], text[sizeof(c->tls_text)];
+	char sni[NAME_MAX_TLS], text[sizeof(c->tls_text)], name[sizeof(c->cert_name)];
+	uint8_t cert;
 	size_t n;
 
 	rd_str(&m->r, sni, sizeof(sni));
 	rd_str(&m->r, text, sizeof(text));
-	if (rd_u8(&m->r) != 0 || !msg_end(m))
+	cert = rd_u8(&m->r);
+	rd_str(&m->r, name, sizeof(name));
+	if (!msg_end(m) || cert >= CONN_CERT__MAX || (cert != CONN_CERT_VALID && name[0] != '\0'))
 		return false;
+	/* Where the site did not turn it on nobody verifies, so nobody may claim. */
+	if (cert != CONN_CERT_NONE && !conns_settings()->client_certs)
+		return false;
+	c->cert = cert;
+	memcpy(c->cert_name, name, sizeof(name));
 	str_clean(c->tls_text, sizeof(c->tls_text), text, strlen(text));
 	/* local_name goes to the auth server, whose passdb may use it: a host name or
 	 * nothing. */

@@ -107,6 +107,8 @@ struct conn {
 	char passdb[ANSWER_PASSDB_MAX];
 	char local_name[256]; /* SNI: host name characters only */
 	char tls_text[160];
+	uint8_t cert;         /* enum conn_cert; counts only with tls */
+	char cert_name[256];
 	char goodbye[300];
 	uint64_t opened_ms, ready_ms, first_auth_ms;
 	unsigned int attempts, successes;

@@ -168,6 +168,7 @@ static const struct {
     [OUT_PLAINTEXT] = {"tried to use disallowed plaintext auth", false},
     [OUT_COMM] = {"auth process communication failure", false},
     [OUT_INTERNAL] = {"internal failure", false},
+    [OUT_CERT] = {"client certificate required", false},
     [OUT_LIMIT] = {"too many sessions of the user from this address", false},
 };
 
@@ -220,12 +221,27 @@ cut_short(const struct conn *c, char *dst, size_t cap)
 	}
 }
 
+/* Where certificates are required their lack is the reason for all else. */
+static const char *
+lacks_cert(const struct conn *c)
+{
+	if (!conns_settings()->ssl_require_client_cert)
+		return NULL;
+	if (!c->tls)
+		return c->attempts > 0 ? "cert required, client didn't start TLS" : NULL;
+	return c->cert == CONN_CERT_INVALID ? "client sent an invalid cert"
+	    : c->cert == CONN_CERT_NONE ? "client didn't send a cert" : NULL;
+}
+
 static void
 brackets(const struct conn *c, char *dst, size_t cap)
 {
 	enum auth_outcome o = c->outcome;
+	const char *cert = lacks_cert(c);
 
-	if (!c->ready_sent)
+	if (cert != NULL && c->ready_sent)
+		snprintf(dst, cap, "%s", cert);
+	else if (!c->ready_sent)
 		snprintf(dst, cap, "disconnected before auth was ready, waited %u secs",
 		    secs(c->opened_ms));
 	else if (c->attempts == 0 && c->refused != OUT_NONE)

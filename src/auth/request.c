@@ -130,6 +130,13 @@ forbidden(struct conn *c, const char *name)
 		refuse(c, DLG_FAIL_SSL_REQUIRED, OUT_PLAINTEXT);
 		return true;
 	}
+	if (set->ssl_require_client_cert && !(c->tls && c->cert == CONN_CERT_VALID)) {
+		struct auth_failure f = {.fail = DLG_FAIL_REASON, .outcome = OUT_CERT,
+		    .text = "Client didn't present valid SSL certificate"};
+
+		request_fail(c, &f);
+		return true;
+	}
 	/* APOP is the one private mechanism that a client may mean. */
 	if (m == NULL || ((m->flags & DLG_MECH_BINDING) != 0 && !c->tls) ||
 	    ((m->flags & DLG_MECH_PRIVATE) != 0 &&
@@ -187,6 +194,11 @@ submit(struct conn *c, struct server *s, const uint8_t *data, size_t len)
 	ip_fields(c);
 	if (c->local_name[0] != '\0')
 		authcmd_field(&cmd, "local_name", c->local_name);
+	if (c->tls && c->cert == CONN_CERT_VALID) {
+		authcmd_field(&cmd, "valid-client-cert", NULL);
+		if (c->cert_name[0] != '\0' && conns_settings()->ssl_username_from_cert)
+			authcmd_field(&cmd, "cert_username", c->cert_name);
+	}
 	if (c->has_ir)
 		authcmd_resp(&cmd, data, len);
 	sent = authcmd_end(&cmd) && server_send(s, &cmd);

@@ -57,6 +57,10 @@ struct config {
 	char ssl_cipher_list[1024], ssl_cipher_suites[512], ssl_curve_list[256];
 	bool ssl_prefer_server_ciphers;
 	uint32_t ssl_session_lifetime_ms; /* 0: no resumption */
+	bool ssl_verify_client_cert, ssl_require_crl; /* no, yes */
+	char ssl_ca[256];               /* file of CA certificates and CRLs */
+	char ssl_cert_username_field[64];
+	bool auth_ssl_require_client_cert, auth_ssl_username_from_cert;
 
 	bool disable_plaintext_auth;    /* yes */
 	char login_greeting[256];

@@ -36,6 +36,8 @@ config_defaults(struct config *c)
 	    .ssl_min_version = 0x0303,
 	    .ssl_session_lifetime_ms = 1800000,
 	    .disable_plaintext_auth = true,
+	    .ssl_require_crl = true,
+	    .ssl_cert_username_field = "commonName",
 	    .login_greeting = "Gatehouse ready.",
 	    .login_log_format = "%$: %s",
 	    .login_log_format_elements =

@@ -21,7 +21,7 @@ model(const struct config_service *s)
 static uint32_t
 session_lifetime_ms(const struct config *c)
 {
-	return c->ssl == SSL_NO ? 0 : c->ssl_session_lifetime_ms;
+	return c->ssl == SSL_NO || c->ssl_verify_client_cert ? 0 : c->ssl_session_lifetime_ms;
 }
 
 void
@@ -76,6 +76,9 @@ config_to_auth(const struct config *c, struct auth_settings *s)
 	s->handoff_timeout_ms = c->handoff_timeout_ms;
 	s->ssl = c->ssl;
 	s->disable_plaintext_auth = c->disable_plaintext_auth;
+	s->client_certs = c->ssl_verify_client_cert;
+	s->ssl_require_client_cert = c->auth_ssl_require_client_cert;
+	s->ssl_username_from_cert = c->auth_ssl_username_from_cert;
 	s->auth_verbose = c->auth_verbose;
 	s->debug = c->auth_debug;
 }
@@ -91,6 +94,10 @@ config_to_worker(const struct config *c, struct worker_settings *s)
 	s->ssl = c->ssl;
 	s->disable_plaintext_auth = c->disable_plaintext_auth;
 	s->ssl_prefer_server_ciphers = c->ssl_prefer_server_ciphers;
+	s->ssl_verify_client_cert = c->ssl_verify_client_cert;
+	s->ssl_require_crl = c->ssl_require_crl;
+	str_copy(s->ssl_cert_username_field, sizeof(s->ssl_cert_username_field),
+	    c->ssl_cert_username_field);
 	s->ssl_min_version = c->ssl_min_version;
 	str_copy(s->ssl_cipher_list, sizeof(s->ssl_cipher_list), c->ssl_cipher_list);
 	str_copy(s->ssl_cipher_suites, sizeof(s->ssl_cipher_suites), c->ssl_cipher_suites);

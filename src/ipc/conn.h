@@ -19,6 +19,14 @@ enum service {
 	SERVICE__MAX
 };
 
+/* What came of asking a client for its certificate: the worker's finding. */
+enum conn_cert {
+	CONN_CERT_NONE,
+	CONN_CERT_INVALID,
+	CONN_CERT_VALID,
+	CONN_CERT__MAX
+};
+
 enum conn_flag {
 	CONN_TLS_IMPLICIT = 1, /* TLS from the first byte (inet_listener ssl = yes) */
 	CONN_TLS_OFFERED = 2,  /* STARTTLS / STLS may be used */

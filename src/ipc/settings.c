@@ -36,7 +36,8 @@ static const struct field worker_fields[] = {
     STR(worker_settings, imap_capability), STR(worker_settings, imap_id_send),
     U8(worker_settings, imap_literal_minus), U8(worker_settings, ssl),
     U8(worker_settings, disable_plaintext_auth), U8(worker_settings, ssl_prefer_server_ciphers),
-    U16(worker_settings, ssl_min_version), STR(worker_settings, ssl_cipher_list),
+    U8(worker_settings, ssl_verify_client_cert), U8(worker_settings, ssl_require_crl),
+    STR(worker_settings, ssl_cert_username_field), U16(worker_settings, ssl_min_version), STR(worker_settings, ssl_cipher_list),
     STR(worker_settings, ssl_cipher_suites), STR(worker_settings, ssl_curve_list),
     U32(worker_settings, login_timeout_ms), U32(worker_settings, sign_timeout_ms),
     U32(worker_settings, session_lifetime_ms),
@@ -73,6 +74,8 @@ static const struct field auth_fields[] = {
     U32(auth_settings, mail_max_userip_connections), U32(auth_settings, auth_max_attempts),
     U32(auth_settings, auth_timeout_ms), U32(auth_settings, handoff_timeout_ms),
     U8(auth_settings, ssl), U8(auth_settings, disable_plaintext_auth),
+    U8(auth_settings, client_certs), U8(auth_settings, ssl_require_client_cert),
+    U8(auth_settings, ssl_username_from_cert),
     U8(auth_settings, auth_verbose), U8(auth_settings, debug), PLAN(auth_settings, plan)};
 
 static const struct field keys_fields[] = {
@@ -136,6 +139,7 @@ void
 worker_settings_pack(struct wr *w, const struct worker_settings *s)
 {
 	pack(w, worker_fields, COUNT(worker_fields), s);
+	wr_block(w, s->ca, s->ca_len);
 	for (unsigned int i = 0; i < s->ncerts; i++) {
 		pack(w, cert_fields, COUNT(cert_fields), &s->certs[i]);
 		wr_block(w, s->certs[i].pem, s->certs[i].pem_len);
@@ -147,6 +151,7 @@ worker_settings_unpack(struct rd *r, struct worker_settings *s)
 {
 	memset(s, 0, sizeof(*s));
 	unpack(r, worker_fields, COUNT(worker_fields), s);
+	s->ca = rd_block(r, SETTINGS_MAX, &s->ca_len);
 	if (s->ncerts > SETTINGS_CERTS_MAX)
 		return false;
 	for (unsigned int i = 0; i < s->ncerts; i++) {

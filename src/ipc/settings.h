@@ -66,6 +66,10 @@ struct worker_settings {
 	uint8_t ssl;                /* enum ssl_mode */
 	uint8_t disable_plaintext_auth;
 	uint8_t ssl_prefer_server_ciphers;
+	uint8_t ssl_verify_client_cert, ssl_require_crl;
+	char ssl_cert_username_field[64];
+	const uint8_t *ca;          /* ssl_ca: PEM certificates and CRLs; empty: none */
+	size_t ca_len;
 	uint16_t ssl_min_version;   /* 0x0303 TLS 1.2, 0x0304 TLS 1.3 */
 	char ssl_cipher_list[1024];
 	char ssl_cipher_suites[512];
@@ -120,6 +124,8 @@ struct auth_settings {
 	uint32_t handoff_timeout_ms;
 	uint8_t ssl; /* enum ssl_mode */
 	uint8_t disable_plaintext_auth;
+	uint8_t client_certs; /* ssl_verify_client_cert: the worker's findings are believed */
+	uint8_t ssl_require_client_cert, ssl_username_from_cert;
 	uint8_t auth_verbose;
 	uint8_t debug;
 	struct late_plan plan;

@@ -10,6 +10,7 @@
 #include "common/str.h"
 #include "ipc/msg.h"
 #include "login/binding.h"
+#include "login/client_cert.h"
 #include "login/heap.h"
 #include "login/resume.h"
 #include "login/tls.h"
@@ -101,7 +102,8 @@ session_begin(struct session *s, const struct worker *w, const struct conn_info 
 static void
 tls_done(struct session *s)
 {
-	char name[256], how[160];
+	char name[256], how[160], user[256];
+	enum conn_cert cert = client_cert_state(s->ssl, user, sizeof(user));
 
 	s->handshaking = false;
 	s->want_read = true;
@@ -111,7 +113,8 @@ tls_done(struct session *s)
 	msg_begin(&out, MSG_TLS_INFO, 0);
 	wr_str(&out.w, name);
 	wr_str(&out.w, how);
-	wr_u8(&out.w, 0);
+	wr_u8(&out.w, (uint8_t)cert);
+	wr_str(&out.w, user);
 	send_auth(s);
 	if (s->greeted)
 		dlg_tls_started(&s->dlg);

@@ -10,6 +10,7 @@
 
 #include "common/log.h"
 #include "common/str.h"
+#include "login/client_cert.h"
 #include "login/remotekey.h"
 #include "login/resume.h"
 #include "login/tls_settings.h"
@@ -109,7 +110,9 @@ new_ctx(const struct worker_settings *set)
 	SSL_CTX_set_read_ahead(ctx, 1); /* header and body of a record in one read */
 	SSL_CTX_set_tlsext_servername_callback(ctx, on_server_name);
 	SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
-	if (tls_settings_apply(ctx, set, why, sizeof(why)))
+	if (!client_cert_ask(ctx))
+		fail("cannot ask for client certificates", "");
+	else if (tls_settings_apply(ctx, set, why, sizeof(why)))
 		return ctx;
 	SSL_CTX_free(ctx);
 	return NULL;
@@ -183,6 +186,8 @@ default_ctx(void)
 bool
 tls_init(const struct worker_settings *set, enum service service, bool thorough)
 {
+	const char *bad;
+
 	if (set->ssl == SSL_NO || set->ncerts == 0)
 		return true;
 	alpn_name = (const unsigned char *)service_name(service);
@@ -193,6 +198,8 @@ tls_init(const struct worker_settings *set, enum service service, bool thorough)
 	if (!remotekey_init())
 		return fail("cannot register the key signer's provider", "");
 	resume_init(service, set->session_lifetime_ms);
+	if ((bad = client_cert_init(set)) != NULL)
+		return fail(bad, "");
 	if (!add_certs(set))
 		return false;
 	for (unsigned int i = 0; i < ncontexts; i++)

@@ -174,6 +174,63 @@ two_types(const struct plan *p, const struct config_cert *cc, struct diag *d)
 	return -1;
 }
 
+/* ssl_ca: at least one CA, and a CRL if they are required; the field's name. */
+static int
+inspect_ca(const struct config *conf, const uint8_t *pem, size_t len, struct diag *d)
+{
+	BIO *bio = BIO_new_mem_buf(pem, (int)len);
+	STACK_OF(X509_INFO) *all = bio != NULL ? PEM_X509_INFO_read_bio(bio, NULL, NULL, NULL) : NULL;
+	unsigned int cas = 0, crls = 0;
+
+	for (int i = 0; i < sk_X509_INFO_num(all); i++) {
+		cas += sk_X509_INFO_value(all, i)->x509 != NULL;
+		crls += sk_X509_INFO_value(all, i)->crl != NULL;
+	}
+	sk_X509_INFO_pop_free(all, X509_INFO_free);
+	BIO_free(bio);
+	ERR_clear_error();
+	if (cas == 0) {
+		diag_set(d, NULL, 0, 0, "%s has no PEM certificate", conf->ssl_ca);
+	} else if (conf->ssl_require_crl && crls == 0) {
+		diag_set(d, NULL, 0, 0, "%s has no CRL, so that every client certificate would be "
+		    "refused", conf->ssl_ca);
+		diag_hint(d, "append the CA's CRL, or set ssl_require_crl = no");
+	} else if (OBJ_txt2nid(conf->ssl_cert_username_field) == NID_undef) {
+		diag_set(d, NULL, 0, 0, "ssl_cert_username_field: %s is no field of a name "
+		    "(commonName, x500UniqueIdentifier)", conf->ssl_cert_username_field);
+	} else {
+		return 0;
+	}
+	return -1;
+}
+
+static int
+load_ca(const struct config *conf, struct certs *c, struct worker_settings *worker, FILE *warn,
+    struct diag *d)
+{
+	if (!conf->ssl_verify_client_cert) {
+		if (!conf->auth_ssl_require_client_cert && !conf->auth_ssl_username_from_cert)
+			return 0;
+		diag_set(d, conf->file, 0, 0, "%s = yes needs ssl_verify_client_cert = yes",
+		    conf->auth_ssl_require_client_cert ? "auth_ssl_require_client_cert"
+						       : "auth_ssl_username_from_cert");
+		return -1;
+	}
+	if (conf->ssl_ca[0] == '\0') {
+		diag_set(d, conf->file, 0, 0, "ssl_verify_client_cert = yes needs ssl_ca");
+		return -1;
+	}
+	c->ca = read_file(conf->ssl_ca, &worker->ca_len, d);
+	worker->ca = c->ca;
+	if (c->ca == NULL || inspect_ca(conf, c->ca, worker->ca_len, d) == -1)
+		return -1;
+	if (warn != NULL)
+		fprintf(warn, "ssl_verify_client_cert: client certificates are verified by the login "
+		    "worker, and what it says is believed: a worker that a client has taken over can "
+		    "claim any certificate's name (SECURITY.md)\n");
+	return 0;
+}
+
 int
 certs_load(struct plan *p, struct certs *c, struct worker_settings *worker, FILE *warn,
     struct diag *d)
@@ -194,12 +251,14 @@ certs_load(struct plan *p, struct certs *c, struct worker_settings *worker, FILE
 			two_types(p, cc, d) == -1))
 			return -1;
 	}
-	return 0;
+	return load_ca(&p->conf, c, worker, warn, d);
 }
 
 void
 certs_free(struct certs *c)
 {
+	free(c->ca);
+	c->ca = NULL;
 	for (unsigned int i = 0; i < c->n; i++)
 		free(c->pem[i]);
 	c->n = 0;

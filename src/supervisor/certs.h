@@ -14,6 +14,7 @@
 /* The files' contents, which worker_settings points into while it is packed. */
 struct certs {
 	uint8_t *pem[SETTINGS_CERTS_MAX];
+	uint8_t *ca; /* ssl_ca */
 	unsigned int n;
 };
 

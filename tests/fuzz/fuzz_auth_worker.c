@@ -23,7 +23,7 @@ static struct auth_settings settings = {.hostname = "mx.test", .auth_socket = "l
     .login_socket = {"imap", "pop3"}, .anvil_socket = "anvil",
     .log_format = "user=<%u> method=%m rip=%r lip=%l mpid=%e %c session=<%{session}>",
     .mail_max_userip_connections = 10, .auth_max_attempts = 4, .auth_timeout_ms = 60000,
-    .handoff_timeout_ms = 60000, .ssl = SSL_YES, .disable_plaintext_auth = 1, .auth_verbose = 1};
+    .handoff_timeout_ms = 60000, .ssl = SSL_YES, .disable_plaintext_auth = 1, .client_certs = 1, .ssl_username_from_cert = 1, .auth_verbose = 1};
 static char dir[] = "/tmp/authfuzz.XXXXXX";
 static int listeners[4], server_end = -1;
 

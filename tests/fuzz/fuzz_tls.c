@@ -9,7 +9,7 @@
  * The key is here, where the signer's answers are tested is fuzz_sign_content.  Random
  * numbers are OpenSSL's: an input that finds something may need a few tries.
  */
-/* SRC: src/login/tls.c src/login/tls_settings.c src/login/resume.c src/login/warmup.c src/login/binding.c src/login/remotekey.c src/ipc/conn.c src/ipc/codec.c src/common/str.c src/common/log.c */
+/* SRC: src/login/tls.c src/login/tls_settings.c src/login/resume.c src/login/warmup.c src/login/binding.c src/login/remotekey.c src/ipc/conn.c src/ipc/codec.c src/common/str.c src/common/log.c src/login/client_cert.c */
 /* LIBS: -lssl -lcrypto */
 #include <openssl/err.h>
 #include <openssl/pem.h>

@@ -245,19 +245,22 @@ class Auth:
 def pack_settings(with_filter, hostname="mail.example.test", auth="login", imap="imap", pop3="pop3",
                   anvil="", fmt="user=<%u> method=%m rip=%r lip=%l mpid=%e %c "
                   "session=<%{session}>", max_userip=10, attempts=5, auth_timeout=30000,
-                  handoff_timeout=90000, ssl=1, no_plaintext=1, verbose=1):
+                  handoff_timeout=90000, ssl=1, no_plaintext=1, verbose=1, certs=0,
+                  require_cert=0, cert_name=0):
     # landlock, its ABI, unix dir, mdwe, seccomp; u32 nofile
     plan = (bytes([2, 1, 1, 1, 2]) if with_filter else bytes(5)) + bytes(4)
     return (block(hostname) + block(auth) + block(imap) + block(pop3) + block(anvil) +
             block("%$: %s") + block(fmt) +
             u32(max_userip) + u32(attempts) + u32(auth_timeout) + u32(handoff_timeout) +
-            u8(ssl) + u8(no_plaintext) + u8(verbose) + u8(1) + plan)
+            u8(ssl) + u8(no_plaintext) + u8(certs) + u8(require_cert) + u8(cert_name) +
+            u8(verbose) + u8(1) + plan)
 
 
 class Conn:
     """A connection as the launcher opens it, with us as its worker and client."""
 
-    def __init__(self, auth, flags=TLS_IMPLICIT, service=0, rip="192.0.2.7", tls=None):
+    def __init__(self, auth, flags=TLS_IMPLICIT, service=0, rip="192.0.2.7", tls=None, cert=0,
+                 cert_name=""):
         self.auth = auth
         auth.next_id += 1
         self.id = auth.next_id
@@ -282,7 +285,7 @@ class Conn:
         if tls if tls is not None else flags & TLS_IMPLICIT:
             send(auth.signer, "CONN_TLS", self.id)
             send(self.chan, "TLS_INFO", self.id, block("Mail.Example.test") +
-                 block("TLSv1.3 with cipher X") + u8(0))
+                 block("TLSv1.3 with cipher X") + u8(cert) + block(cert_name))
 
     def get(self, want, timeout=20):
         name, ident, f = recv(self.chan, timeout)

@@ -53,7 +53,10 @@ class AuthClient(puppet.PuppetTest):
         "HANDOFF that nobody granted, malformed": message("HANDOFF", 1, block(b"") + u32(99)),
         "HANDOFF with a prefix without end": message("HANDOFF", 1, block(b"0a1") + block(b"")),
         "HANDOFF with TAB in the prefix": message("HANDOFF", 1, block(b"0a\t1\0") + block(b"")),
-        "TLS_INFO with an odd last byte": message("TLS_INFO", 1, block(b"") + block(b"") + u8(1)),
+        "TLS_INFO with a certificate nobody asked for": message("TLS_INFO", 1, block(b"") + block(b"") +
+                                                               u8(2) + block(b"alice")),
+        "TLS_INFO with an odd certificate": message("TLS_INFO", 1, block(b"") + block(b"") + u8(3) +
+                                                    block(b"")),
         "GOODBYE with NUL": message("GOODBYE", 1, u8(0) + block(b"a\0b")),
         "message of the signer": message("SIGN_REQ", 1, u16(0) + u16(0) + block(b"")),
         "message of the launcher: CONN_OPEN": message("CONN_OPEN", 1, b"\0" * 60),
@@ -118,7 +121,7 @@ class AuthClient(puppet.PuppetTest):
         """No message has an address; a TLS_INFO that claims one is a name or nothing."""
         for sni in (b"rip=10.0.0.1", b"mail\trip=10.0.0.1", b"a b", b"x" * 300, b"\xff\xfe"):
             p = self.signed()
-            p.say("AUTH", "TLS_INFO", 1, block(sni) + block("TLS\trip=10.0.0.1\nI forged") + u8(0))
+            p.say("AUTH", "TLS_INFO", 1, block(sni) + block("TLS\trip=10.0.0.1\nI forged") + u8(0) + block(b""))
             p.login(password=b"wrong")
             p.say("AUTH", "GOODBYE", 1, u8(0) + block("bye\n\tuser=<forged>, rip=10.0.0.1"))
             p.close()
@@ -133,11 +136,11 @@ class AuthClient(puppet.PuppetTest):
     def test_BRK_05_tls_that_never_was(self):
         p = self.puppet(tls=True)
         p.ready()
-        p.say("AUTH", "TLS_INFO", 1, block("mail.example") + block("TLSv1.3 with cipher X") + u8(0))
+        p.say("AUTH", "TLS_INFO", 1, block("mail.example") + block("TLSv1.3 with cipher X") + u8(0) + block(b""))
         self.assertEqual(p.login(), ("AUTH_FAIL", "SSL_REQUIRED"))
         p = self.puppet(tls=False)
         p.ready()
-        p.say("AUTH", "TLS_INFO", 1, block("mail.example") + block("TLSv1.3 with cipher X") + u8(0))
+        p.say("AUTH", "TLS_INFO", 1, block("mail.example") + block("TLSv1.3 with cipher X") + u8(0) + block(b""))
         self.assertEqual(p.login(), ("AUTH_FAIL", "PLAINTEXT"))
 
     def test_BRK_06_handoff_without_or_with_another_success(self):
@@ -219,7 +222,7 @@ class AuthClient(puppet.PuppetTest):
         """AUTH_CONT and AUTH_CANCEL that come late are ignored, a flood of them is not."""
         p = self.signed()
         p.say("AUTH", "AUTH_CANCEL", 5)
-        p.say("AUTH", "AUTH_CONT", 5, block(b"x"))
+        p.say("AUTH", "AUTH_CONT", 5, block(b"x") + block(b""))
         self.assertEqual(p.login(password=b"wrong"), ("AUTH_FAIL", "AUTH"))
         p.flood("AUTH", message("AUTH_CANCEL", 5), 100000)
         self.assert_dropped(p, "AUTH")

@@ -261,6 +261,37 @@ golden_is(const char *name, const char *text, size_t len)
 	return false;
 }
 
+/* What each process may have at most, and that its budget is not larger than
+ * what it uses: one call more has to be argued for in two places. */
+static void
+budgets(void **state)
+{
+	static const unsigned int most[POL__MAX] = {[POL_START] = 43, [POL_LAUNCHER] = 47,
+	    [POL_TEMPLATE] = 12, [POL_LOGIN] = 6, [POL_TLS_PROXY] = 4, [POL_POOL] = 11,
+	    [POL_AUTH_CLIENT] = 14, [POL_KEY_SIGNER] = 7};
+	static struct policy p;
+
+	(void)state;
+	for (int id = POL_START; id < POL__MAX; id++) {
+		unsigned int allowed, unpinned;
+		const char *name = policy_file_name((enum policy_id)id);
+
+		p = set.policy[id];
+		policy_count(&p, &allowed, &unpinned);
+		if (allowed > most[id])
+			fail_msg("%s: %u calls, more than %u", name, allowed, most[id]);
+		if (allowed != p.budget_syscalls || unpinned != p.budget_unpinned)
+			fail_msg("%s: %u calls, %u of them unpinned; its budget says %u and %u", name, allowed,
+			    unpinned, p.budget_syscalls, p.budget_unpinned);
+		p.budget_syscalls--;
+		assert_int_equal(policy_check(&p, &d), -1);
+		assert_non_null(strstr(d.text, "over the budget"));
+		p = set.policy[id];
+		p.budget_unpinned--;
+		assert_int_equal(policy_check(&p, &d), -1);
+	}
+}
+
 static void
 examples(void **state)
 {
@@ -325,6 +356,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(sims),
 	    cmocka_unit_test(goldens),
+	    cmocka_unit_test(budgets),
 	    cmocka_unit_test(examples),
 	};
 

@@ -496,8 +496,8 @@ def table(results, to):
             name = right.name() if right.element is None else \
                 f"&nbsp;&nbsp;{right.call}: `{right.element}`"
             name = f"`{name}`" if right.element is None else name
-            print(f"| {name} | {test or '*' + verdict + '*'} | {what} |".replace(
-                "{|", "{\\|"), file=to)
+            name = name.replace("|", "\\|")
+            print(f"| {name} | {test or '*' + verdict + '*'} | {what} |", file=to)
         print(file=to)
 
 

@@ -84,7 +84,7 @@ child_main(struct worker *w, const struct conn_info *info, bool waiting)
 		serve_one(w, info, FILTER_LOGIN, &w->set.template_plan);
 	/* The placeholders make room for its connection; the template's channel is
 	 * not for it. */
-	if (close_range(FD_CLIENT, FD_MAIL, 0) == -1 || close(FD_CONTROL) == -1 ||
+	if (close_range(FD_CLIENT, FD_CONTROL, 0) == -1 ||
 	    setrlimit(RLIMIT_NPROC, &none) == -1)
 		fatal(EX_OSERR, "a waiting child cannot close descriptors");
 	wait_and_serve(w, FD_WAIT, FILTER_LOGIN, &w->set.template_plan);
@@ -124,7 +124,7 @@ fork_one(struct worker *w, const struct conn_info *info, bool waiting)
 		control_forked(waiting, info->id, pid == -1 ? 0 : (uint32_t)pid);
 	close_range(FD_CLIENT, FD_MAIL, 0);
 	if (waiting)
-		close(FD_WAIT);
+		close_range(FD_WAIT, FD_WAIT, 0);
 }
 
 int

@@ -2,10 +2,13 @@
  * Sealed memfds: programs to execute where there are no files, and data that
  * nobody can change any more.
  */
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
@@ -53,6 +56,32 @@ close_keep_errno(int fd)
 	errno = saved;
 }
 
+/*
+ * How much of a program is loaded: up to the end of its last segment.  What lies
+ * behind it in the file (symbols, debug information, section headers) nobody can
+ * read here, and a memfd holds in memory.  All of it, if that cannot be told.
+ */
+static off_t
+loaded_size(int fd, off_t size)
+{
+	ElfW(Ehdr) e;
+	ElfW(Phdr) ph;
+	off_t end = 0;
+
+	if (pread(fd, &e, sizeof(e), 0) != (ssize_t)sizeof(e) ||
+	    memcmp(e.e_ident, ELFMAG, SELFMAG) != 0 || e.e_phentsize != sizeof(ph))
+		return size;
+	for (unsigned int i = 0; i < e.e_phnum; i++) {
+		off_t at = (off_t)(e.e_phoff + i * sizeof(ph));
+
+		if (pread(fd, &ph, sizeof(ph), at) != (ssize_t)sizeof(ph))
+			return size;
+		if (ph.p_filesz > 0 && (off_t)(ph.p_offset + ph.p_filesz) > end)
+			end = (off_t)(ph.p_offset + ph.p_filesz);
+	}
+	return end > 0 && end < size ? end : size;
+}
+
 static int
 copy_file(int to, int from)
 {
@@ -65,7 +94,7 @@ copy_file(int to, int from)
 		errno = ENOEXEC;
 		return -1;
 	}
-	for (left = st.st_size; left > 0;) {
+	for (left = loaded_size(from, st.st_size); left > 0;) {
 		ssize_t n = sendfile(to, from, NULL, (size_t)left);
 
 		if (n == 0)

@@ -83,10 +83,10 @@ class Regressions(SystemTest):
             for e in ("A", "AB", "ABC", "A===", "!!!!", "AGEAYg=", "AGEAYh==", "=AAA", "===="):
                 c = kind(tls=True)
                 c.send(f"{start} {e}\r\n")
-                self.assertRegex(c.line(), "^(a BAD|-ERR) ")
+                self.assertRegex(c.line(), "^(a (BAD|NO)|-ERR) ")
                 c.send(f"{start}\r\n{e}\r\n")
                 self.assertEqual(c.line(), "+ ")
-                self.assertRegex(c.line(), "^(a BAD|-ERR) ")
+                self.assertRegex(c.line(), "^(a (BAD|NO)|-ERR) ")
                 c.close()
         self.assert_nobody_else_paid()
 

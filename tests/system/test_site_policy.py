@@ -97,7 +97,7 @@ class SitePolicy(SystemTest):
 
     WIDER = (
         # policy, what is changed, what the refusal names
-        ("tls-proxy", r"^(allow exit_group)", 'allow getuid why "a test"\n\\1',
+        ("tls-proxy", r"^(allow exit_group)", 'allow uname why "a test"\n\\1',
          r"tls-proxy.policy:\d+:7: getuid\("),
         ("login", r"count <= 256", "count <= 257", r"login.policy:\d+:7: getrandom\(.*0x101"),
         ("login", r"^(allow write +fd in \{log, )", r"\1 8, ", r"login.policy:\d+:\d+: .*8"),
@@ -150,13 +150,13 @@ class SitePolicy(SystemTest):
     def test_wider_with_consent(self):
         gh = self.site(("auth-client", re.sub(
             r"(?m)^budget.*", "budget syscalls 12 unpinned 6",
-            changed("auth-client", r"^(allow exit_group)", 'allow getuid why "a test"\n\\1'))),
+            changed("auth-client", r"^(allow exit_group)", 'allow uname why "a test"\n\\1'))),
             settings="policy_allow_widen = yes")
         status, text = self.check(gh)
         self.assertEqual(status, 0, text)
-        self.assertRegex(text, r"WIDER than the shipped one: .*auth-client.policy:\d+:7: getuid")
+        self.assertRegex(text, r"WIDER than the shipped one: .*auth-client.policy:\d+:7: uname")
         gh.start()
-        said = r"Warning: policy auth-client is WIDER .*auth-client.policy:\d+:7: getuid"
+        said = r"Warning: policy auth-client is WIDER .*auth-client.policy:\d+:7: uname"
         self.assertEqual(len(gh.find_log(said)), 1)
         self.assert_logs_in(gh)
         mark = gh.mark()

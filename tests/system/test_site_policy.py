@@ -97,7 +97,7 @@ class SitePolicy(SystemTest):
 
     WIDER = (
         # policy, what is changed, what the refusal names
-        ("tls-proxy", r"^(allow exit_group)", 'allow uname why "a test"\n\\1',
+        ("tls-proxy", r"^(allow exit_group)", 'allow getuid why "a test"\n\\1',
          r"tls-proxy.policy:\d+:7: getuid\("),
         ("login", r"count <= 256", "count <= 257", r"login.policy:\d+:7: getrandom\(.*0x101"),
         ("login", r"^(allow write +fd in \{log, )", r"\1 8, ", r"login.policy:\d+:\d+: .*8"),

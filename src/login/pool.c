@@ -85,12 +85,24 @@ watch_set(struct watch *w, short events)
 	w->events = events;
 }
 
+/* Out of epoll first: it knows a socket until its last holder has closed it, and
+ * the auth client holds that of a client in the clear as well.  What came then
+ * would come for a connection that is no more. */
+static void
+watch_close(struct watch *w)
+{
+	if (w->fd == -1)
+		return;
+	watch_set(w, 0);
+	close(w->fd);
+	w->fd = -1;
+}
+
 static void
 drop(struct pooled *c)
 {
 	for (int i = 0; i < SIDE__MAX; i++)
-		if (c->watch[i].fd != -1)
-			close(c->watch[i].fd);
+		watch_close(&c->watch[i]);
 	if (c->signer_fd != -1)
 		close(c->signer_fd);
 	SSL_free(c->ssl);
@@ -121,9 +133,7 @@ start_proxy(struct pooled *c)
 	proxy_init(&c->state->proxy, c->ssl, c->watch[SIDE_CLIENT].fd, c->watch[SIDE_MAIL].fd, spare,
 	    len);
 	explicit_bzero(spare, len);
-	watch_set(&c->watch[SIDE_AUTH], 0);
-	close(c->watch[SIDE_AUTH].fd);
-	c->watch[SIDE_AUTH].fd = -1;
+	watch_close(&c->watch[SIDE_AUTH]);
 	close(c->signer_fd);
 	c->signer_fd = -1;
 	c->proxying = true;

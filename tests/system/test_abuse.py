@@ -2,6 +2,7 @@
 """Clients that misbehave: nothing piles up, nobody spins, an honest login works."""
 
 import os
+import signal
 import socket
 import ssl
 import struct
@@ -134,6 +135,26 @@ class AbuseOfPool(Abuse):
         self.assertTrue(worker.alive(), "the pooled worker died")
         self.assertTrue(eventually(lambda: all(
             n <= before[k] + 2 for k, n in self.fds().items()), 60), (before, self.fds()))
+
+    def test_data_after_the_end_in_the_clear(self):
+        """The auth client holds a plaintext client's socket as well: closing it does not
+        take it out of epoll, and what comes afterwards is for nobody."""
+        self.assert_serves()
+        worker = next(p for p in self.gh.workers() if "imap" in p.argv())
+        auth = self.gh.helper("auth")
+        c = self.imap()
+        auth.kill(signal.SIGSTOP)
+        try:
+            self.assertTrue(c.command("LOGOUT")[1].startswith("OK"))
+            before = self.cpu_ticks(worker)
+            for _ in range(20):
+                c.send("x NOOP\r\n")
+                time.sleep(0.05)
+            self.assertLess(self.cpu_ticks(worker) - before, 30, "it spins, or looks at what is freed")
+        finally:
+            auth.kill(signal.SIGCONT)
+        self.assert_serves()
+        self.assertTrue(worker.alive(), "the pooled worker died")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ import harness
 from harness import SystemTest, eventually
 from test_numbers import COMMON, ExecModel, Model
 
+POOL_IDLE_FDS = 17      # of a pooled worker without a connection (ipc/fds.h)
+
 # ---- process_limit, client_limit -----------------------------------------------
 
 
@@ -22,6 +24,24 @@ class Full:
         cls.settings = COMMON + cls.spawn
         cls.imap_login = cls.pop3_login = cls.model + cls.limits
         super().setUpClass()
+        with harness.Imap(cls.gh.server("imap")):
+            pass                        # greeted: everybody has met everybody
+        time.sleep(0.5)
+        cls.idle_fds = len(cls.gh.helper("auth").fds())
+
+    def setUp(self):
+        super().setUp()
+        eventually(self.nobody_left, 5)
+
+    def nobody_left(self):
+        """The connections of the test before are gone: they would be the oldest."""
+        if len(self.gh.helper("auth").fds()) > self.idle_fds:
+            return False
+        for service in ("imap", "pop3"):
+            busy = [p for p in self.processes(service) if p not in self.waiting(service)]
+            if any(not self.model or len(p.fds()) > POOL_IDLE_FDS for p in busy):
+                return False
+        return True
 
     def test_the_oldest_makes_room_at_once(self):
         for name, connect, bye in (

@@ -83,7 +83,7 @@ void peers_keys(void);
 void peers_stop(struct conn *c, uint8_t why, uint64_t now);
 void peers_check_drained(void);
 
-/* workers.c: start, messages, end */
+/* workers.c: table, start, retiring; workers_read.c: messages, end */
 struct workers workers_of(enum service s);
 bool workers_start_process(enum service s, uint64_t now); /* template, exec'd, pooled */
 void workers_start_ready(enum service s, uint64_t now);   /* up to what is wanted */

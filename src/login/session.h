@@ -51,7 +51,7 @@ struct session_interest {
 	short client, auth; /* poll events; 0: not waited for */
 };
 
-/* ssl: an object prepared before, or NULL: made when it is needed. */
+/* The descriptors stay the caller's; with implicit TLS the handshake is next. */
 void session_begin(struct session *s, const struct worker *w, const struct conn_info *info,
     int client_fd, int auth_fd, int signer_fd, int mail_fd, uint64_t now);
 /* client, auth: poll's revents.  Returns the phase. */

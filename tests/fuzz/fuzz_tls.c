@@ -105,7 +105,7 @@ shake(SSL *server, SSL *client, struct wire *w)
 	return s == 1 && c == 1;
 }
 
-/* As session.c reads: until there is nothing more, or it is over. */
+/* As session_client.c reads: until there is nothing more, or it is over. */
 static void
 drain(SSL *server)
 {

@@ -101,6 +101,15 @@ conn_stop(uint32_t id, uint8_t bye)
 	conn_say_bye(c, (enum dlg_bye)bye);
 }
 
+void
+conn_set_pid(uint32_t id, uint32_t pid)
+{
+	struct conn *c = conn_by_id(id);
+
+	if (c != NULL)
+		c->pid = pid;
+}
+
 bool
 conn_tls_on(uint32_t id)
 {

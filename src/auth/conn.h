@@ -66,6 +66,7 @@ struct conn {
 	bool tls;            /* the signer says so */
 	bool ready_sent;
 	unsigned int strays;
+	uint32_t pid;        /* of the login process, if the log wants it; 0: not known */
 	int stop_bye;        /* enum dlg_bye to say once the hand-over has failed, -1: none */
 
 	/* the request under way */
@@ -146,6 +147,7 @@ void conns_reap(void);
 /* ---- conn.c: messages ----------------------------------------------------- */
 
 void conn_stop(uint32_t id, uint8_t bye);   /* CONN_STOP */
+void conn_set_pid(uint32_t id, uint32_t pid); /* CONN_PID */
 bool conn_tls_on(uint32_t id);              /* CONN_TLS; false: no such connection */
 /* One message of the worker; false: it cannot be. */
 bool conn_message(struct conn *c, struct msgin *m);

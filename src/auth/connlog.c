@@ -17,7 +17,8 @@ struct name {
 struct values {
 	struct name user, orig, auth;
 	char mech[32], local_name[256], secured[300];
-	char rip[INET6_ADDRSTRLEN], lip[INET6_ADDRSTRLEN], rport[8], lport[8], pid[12];
+	char rip[INET6_ADDRSTRLEN], lip[INET6_ADDRSTRLEN], rport[8], lport[8], mail_pid[12], pid[12];
+	char listener[sizeof(((struct conn_info *)0)->listener)];
 };
 
 bool
@@ -97,6 +98,14 @@ secured_text(const struct conn *c, char *dst, size_t cap)
 	tame(dst);
 }
 
+static void
+pid_text(char dst[12], uint32_t pid)
+{
+	dst[0] = '\0';
+	if (pid > 0)
+		snprintf(dst, 12, "%u", pid);
+}
+
 /* "imap-login: Info: WHAT: ELEMENTS", or as login_log_format has it. */
 static void
 line(const struct conn *c, const char *what, int32_t mail_pid)
@@ -115,9 +124,10 @@ line(const struct conn *c, const char *what, int32_t mail_pid)
 	conn_addr_text(&c->info.local, v.lip);
 	snprintf(v.rport, sizeof(v.rport), "%u", c->info.remote.port);
 	snprintf(v.lport, sizeof(v.lport), "%u", c->info.local.port);
-	v.pid[0] = '\0';
-	if (mail_pid > 0)
-		snprintf(v.pid, sizeof(v.pid), "%d", mail_pid);
+	pid_text(v.mail_pid, mail_pid > 0 ? (uint32_t)mail_pid : 0);
+	pid_text(v.pid, c->pid);
+	str_copy(v.listener, sizeof(v.listener), c->info.listener);
+	tame(v.listener);
 	vars.v[LV_USER] = v.user.whole;
 	vars.v[LV_USERNAME] = v.user.local;
 	vars.v[LV_DOMAIN] = v.user.domain;
@@ -133,7 +143,10 @@ line(const struct conn *c, const char *what, int32_t mail_pid)
 	vars.v[LV_LIP] = v.lip;
 	vars.v[LV_RPORT] = v.rport;
 	vars.v[LV_LPORT] = v.lport;
-	vars.v[LV_MAIL_PID] = v.pid;
+	vars.v[LV_MAIL_PID] = v.mail_pid;
+	vars.v[LV_PID] = v.pid;
+	vars.v[LV_LISTENER] = v.listener;
+	vars.v[LV_HOSTNAME] = conns_settings()->hostname;
 	vars.v[LV_SECURED] = v.secured;
 	vars.v[LV_SSL] = c->tls ? c->tls_text : "";
 	vars.v[LV_SESSION] = c->info.session;

@@ -2,52 +2,7 @@
 
 #include <string.h>
 
-static const struct {
-	char letter; /* 0: none */
-	const char *name;
-	enum log_var var;
-} names[] = {
-    {'u', "user", LV_USER},
-    {'n', "username", LV_USERNAME},
-    {'d', "domain", LV_DOMAIN},
-    {'s', "service", LV_SERVICE},
-    {0, "protocol", LV_SERVICE},
-    {'h', "home", LV_EMPTY},
-    {'l', "lip", LV_LIP},
-    {0, "local_ip", LV_LIP},
-    {'r', "rip", LV_RIP},
-    {0, "remote_ip", LV_RIP},
-    {'p', "pid", LV_EMPTY},
-    {'m', "mech", LV_MECH},
-    {0, "mechanism", LV_MECH},
-    {'a', "lport", LV_LPORT},
-    {0, "local_port", LV_LPORT},
-    {'b', "rport", LV_RPORT},
-    {0, "remote_port", LV_RPORT},
-    {'c', "secured", LV_SECURED},
-    {'k', "ssl_security", LV_SSL},
-    {'e', "mail_pid", LV_MAIL_PID},
-    {0, "session", LV_SESSION},
-    {0, "real_lip", LV_LIP},
-    {0, "real_rip", LV_RIP},
-    {0, "real_lport", LV_LPORT},
-    {0, "real_rport", LV_RPORT},
-    {0, "real_local_ip", LV_LIP},
-    {0, "real_remote_ip", LV_RIP},
-    {0, "real_local_port", LV_LPORT},
-    {0, "real_remote_port", LV_RPORT},
-    {0, "orig_user", LV_ORIG_USER},
-    {0, "original_user", LV_ORIG_USER},
-    {0, "orig_username", LV_ORIG_USERNAME},
-    {0, "orig_domain", LV_ORIG_DOMAIN},
-    {0, "auth_user", LV_AUTH_USER},
-    {0, "auth_username", LV_AUTH_USERNAME},
-    {0, "auth_domain", LV_AUTH_DOMAIN},
-    {0, "listener", LV_EMPTY},
-    {0, "local_name", LV_LOCAL_NAME},
-};
-
-#define PASSDB "passdb:"
+#include "auth/logmod.h"
 
 struct out {
 	char *p;
@@ -67,80 +22,57 @@ put(struct out *o, const char *p, size_t len)
 }
 
 static bool
-by_name(const char *p, size_t len, enum log_var *var)
+is_plain(const struct logvar *v)
 {
-	if (len > sizeof(PASSDB) - 1 && strncmp(p, PASSDB, sizeof(PASSDB) - 1) == 0) {
-		*var = LV_PASSDB;
-		return true;
-	}
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		if (strlen(names[i].name) == len && memcmp(names[i].name, p, len) == 0) {
-			*var = names[i].var;
-			return true;
-		}
-	}
-	return false;
+	return v->mods[0] == '\0' && v->offset == 0 && v->width == 0;
 }
 
+/* As the variable has it.  True: it says something, which it would not for a value
+ * that is not there (%04b of no port is "0000"). */
 static bool
-by_letter(char c, enum log_var *var)
+put_value(struct out *o, const struct logvar *v, const char *value, size_t len)
 {
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		if (names[i].letter != 0 && names[i].letter == c) {
-			*var = names[i].var;
-			return true;
-		}
+	char text[LOGMOD_MAX], empty[LOGMOD_MAX];
+	size_t n, nempty;
+
+	if (is_plain(v)) {
+		put(o, value, len);
+		return len > 0;
 	}
-	return false;
+	n = logmod_apply(v, value, len, text);
+	nempty = logmod_apply(v, "", 0, empty);
+	put(o, text, n);
+	return n != nempty || memcmp(text, empty, n) != 0;
 }
 
-/* A variable at p ('%')?  Returns its length in the format, 0 if it is none. */
-static size_t
-variable(const char *p, const char *end, enum log_var *var)
-{
-	const char *close;
-
-	if (end - p < 2)
-		return 0;
-	if (p[1] != '{')
-		return by_letter(p[1], var) ? 2 : 0;
-	close = memchr(p, '}', (size_t)(end - p));
-	if (close == NULL || !by_name(p + 2, (size_t)(close - p - 2), var))
-		return 0;
-	return (size_t)(close - p) + 1;
-}
-
-/* The value of the passdb field that p ("%{passdb:field:default}", n bytes) names. */
+/* The value of the passdb field that v names. */
 static const char *
-passdb_value(const char *p, size_t n, const struct log_vars *vars, size_t *len)
+passdb_value(const struct logvar *v, const struct log_vars *vars, size_t *len)
 {
-	const char *field = p + 2 + sizeof(PASSDB) - 1, *end = p + n - 1;
-	const char *colon = memchr(field, ':', (size_t)(end - field));
-	size_t flen = (size_t)((colon != NULL ? colon : end) - field);
-
 	for (const char *at = vars->passdb; at != NULL && *at != '\0';) {
 		size_t line = strcspn(at, "\n");
 
-		if (line > flen && at[flen] == '=' && memcmp(at, field, flen) == 0) {
-			*len = line - flen - 1;
-			return at + flen + 1;
+		if (line > v->field_len && at[v->field_len] == '=' &&
+		    memcmp(at, v->field, v->field_len) == 0) {
+			*len = line - v->field_len - 1;
+			return at + v->field_len + 1;
 		}
 		at += line + (at[line] == '\n');
 	}
-	*len = colon != NULL ? (size_t)(end - colon - 1) : 0;
-	return colon != NULL ? colon + 1 : "";
+	*len = v->fallback_len;
+	return v->fallback != NULL ? v->fallback : "";
 }
 
 bool
 logfmt_wants_passdb(const char *format, const char *field, size_t len)
 {
-	static const char head[] = "%{" PASSDB;
+	struct logvar v;
 
-	while ((format = strstr(format, head)) != NULL) {
-		format += sizeof(head) - 1;
-		if (strncmp(format, field, len) == 0 && (format[len] == '}' || format[len] == ':'))
+	for (; (format = strchr(format, '%')) != NULL; format += v.len)
+		if (!logvar_parse(format, format + strcspn(format, " "), LOGVAR_OF_ELEMENTS, &v, NULL, 0))
+			v.len = 1;
+		else if (v.var == LV_PASSDB && v.field_len == len && memcmp(v.field, field, len) == 0)
 			return true;
-	}
 	return false;
 }
 
@@ -148,30 +80,28 @@ logfmt_wants_passdb(const char *format, const char *field, size_t len)
 static bool
 element(const char *p, const char *end, const struct log_vars *vars, struct out *o)
 {
-	bool any = false, filled = false;
+	bool filled = false;
+	struct logvar v;
 
 	while (p < end) {
-		enum log_var var = LV_EMPTY;
-		size_t n = *p == '%' ? variable(p, end, &var) : 0;
-		const char *value = vars->v[var];
+		const char *value;
+		size_t len;
 
-		if (n > 0) {
-			size_t len = value != NULL ? strlen(value) : 0;
-
-			if (var == LV_PASSDB)
-				value = passdb_value(p, n, vars, &len);
-			any = true;
-			filled = filled || var == LV_USER || var == LV_USERNAME || len > 0;
-			if (len > 0)
-				put(o, value, len);
-			p += n;
+		if (*p != '%' || !logvar_parse(p, end, LOGVAR_OF_ELEMENTS, &v, NULL, 0)) {
+			put(o, p++, 1);
 			continue;
 		}
-		if (*p == '%' && p + 1 < end && p[1] == '%')
-			p++;
-		put(o, p++, 1);
+		value = v.var == LV_PERCENT ? "%" : vars->v[v.var] != NULL ? vars->v[v.var] : "";
+		len = strlen(value);
+		if (v.var == LV_PASSDB)
+			value = passdb_value(&v, vars, &len);
+		if (put_value(o, &v, value, len) && v.var != LV_PERCENT && v.var != LV_HOSTNAME)
+			filled = true;
+		if (v.var == LV_USER || v.var == LV_USERNAME)
+			filled = true;
+		p += v.len;
 	}
-	return !any || filled;
+	return filled;
 }
 
 size_t
@@ -200,25 +130,20 @@ logfmt_elements(const char *format, const struct log_vars *vars, char *dst, size
 size_t
 logfmt_line(const char *format, const char *message, const char *elements, char *dst, size_t cap)
 {
-	const struct {
-		const char *name, *value;
-	} vars[] = {{"%$", message}, {"%{message}", message}, {"%s", elements}, {"%{elements}", elements},
-	    {"%%", "%"}};
+	const char *values[LV__MAX] = {[LV_MESSAGE] = message, [LV_ELEMENTS] = elements,
+	    [LV_PERCENT] = "%"};
 	struct out o = {.p = dst, .cap = cap};
+	const char *end = format + strlen(format);
+	struct logvar v;
 
 	dst[0] = '\0';
-	while (*format != '\0') {
-		size_t n = 0;
-
-		for (size_t i = 0; *format == '%' && i < sizeof(vars) / sizeof(vars[0]) && n == 0; i++) {
-			if (strncmp(format, vars[i].name, strlen(vars[i].name)) == 0) {
-				n = strlen(vars[i].name);
-				put(&o, vars[i].value, strlen(vars[i].value));
-			}
+	while (format < end) {
+		if (*format != '%' || !logvar_parse(format, end, LOGVAR_OF_LINE, &v, NULL, 0)) {
+			put(&o, format++, 1);
+			continue;
 		}
-		if (n == 0)
-			put(&o, format, n = 1);
-		format += n;
+		put_value(&o, &v, values[v.var], strlen(values[v.var]));
+		format += v.len;
 	}
 	return o.len;
 }

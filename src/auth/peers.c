@@ -141,10 +141,17 @@ static bool
 from_launcher(struct msgin *m)
 {
 	uint8_t bye;
+	uint32_t pid;
 
 	switch (m->type) {
 	case MSG_CONN_OPEN:
 		conn_open(m);
+		return true;
+	case MSG_CONN_PID:
+		pid = rd_u32(&m->r);
+		if (!msg_end(m))
+			return false;
+		conn_set_pid(m->id, pid);
 		return true;
 	case MSG_CONN_STOP:
 		bye = rd_u8(&m->r);

@@ -5,6 +5,7 @@
 
 #include "common/str.h"
 #include "config/internal.h"
+#include "ipc/logvar.h"
 
 #define STOP_GRACE_MS 3000 /* from CONN_STOP to SIGKILL */
 
@@ -47,6 +48,7 @@ config_to_launcher(const struct config *c, struct launcher_settings *s)
 	memcpy(s->blocks, c->blocks, sizeof(s->blocks));
 	s->ssl = c->ssl;
 	s->disable_plaintext_auth = c->disable_plaintext_auth;
+	s->tell_pids = logvar_names(c->login_log_format_elements, LOGVAR_OF_ELEMENTS, LV_PID);
 	s->login_timeout_ms = c->login_timeout_ms;
 	s->stop_grace_ms = STOP_GRACE_MS;
 	s->debug = c->auth_debug;

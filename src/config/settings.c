@@ -5,6 +5,7 @@
 #include "common/str.h"
 #include "config/internal.h"
 #include "confine/layers.h"
+#include "ipc/logvar.h"
 
 #define G(name, type, field, min, max, alias) \
 	{name, SC_GLOBAL, type, offsetof(struct config, field), \
@@ -53,8 +54,8 @@ const struct setting settings[] = {
     G("disable_plaintext_auth", ST_BOOL, disable_plaintext_auth, 0, 0, NULL),
     G("auth_allow_cleartext", ST_NOT_BOOL, disable_plaintext_auth, 0, 0, NULL),
     G("login_greeting", ST_STR, login_greeting, 0, 0, NULL),
-    G("login_log_format", ST_STR, login_log_format, 0, 0, NULL),
-    G("login_log_format_elements", ST_STR, login_log_format_elements, 0, 0, NULL),
+    G("login_log_format", ST_LOGFMT, login_log_format, 0, 0, NULL),
+    G("login_log_format_elements", ST_LOGFMT, login_log_format_elements, 0, 0, NULL),
     G("login_trusted_networks", ST_NETS, login_trusted_networks, 0, 0, NULL),
     G("imap_capability", ST_STR, imap_capability, 0, 0, NULL),
     G("imap_id_send", ST_ID, imap_id_send, 0, 0, NULL),
@@ -331,6 +332,11 @@ setting_store(const struct setting *s, void *base, const char *value, const char
 	case ST_TIME:
 	case ST_UNLIMITED:
 		return store_number(s, p, value, why, cap);
+	case ST_LOGFMT:
+		if (!logvar_check(value, strcmp(s->name, "login_log_format") == 0 ? LOGVAR_OF_LINE
+			: LOGVAR_OF_ELEMENTS, why, cap))
+			return -1;
+		return str_copy(p, s->size, value) ? 0 : refuse(why, cap, "is too long");
 	case ST_ID:
 		if (!value_id_pairs(value, text, sizeof(text)))
 			return refuse(why, cap, "must be pairs of words: a key, and its value or *");
@@ -432,6 +438,7 @@ setting_format(const struct setting *s, const void *base, char *dst, size_t cap)
 		/* fallthrough */
 	case ST_STR:
 	case ST_ID:
+	case ST_LOGFMT:
 	case ST_PATH:
 		snprintf(dst, cap, "%s", (const char *)p);
 		break;

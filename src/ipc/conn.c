@@ -39,6 +39,7 @@ conn_put(struct wr *w, const struct conn_info *c)
 	wr_u8(w, (uint8_t)c->service);
 	wr_u8(w, c->flags);
 	wr_str(w, c->session);
+	wr_str(w, c->listener);
 	addr_put(w, &c->remote);
 	addr_put(w, &c->local);
 	wr_u32(w, c->age_ms);
@@ -54,6 +55,7 @@ conn_get(struct rd *r, uint32_t id, struct conn_info *c)
 	service = rd_u8(r);
 	c->flags = rd_u8(r);
 	rd_str(r, c->session, sizeof(c->session));
+	rd_str(r, c->listener, sizeof(c->listener));
 	addr_get(r, &c->remote);
 	addr_get(r, &c->local);
 	c->age_ms = rd_u32(r);

@@ -56,6 +56,7 @@ static const struct field service_fields[] = {
 
 static const struct field launcher_fields[] = {
     U8(launcher_settings, ssl), U8(launcher_settings, disable_plaintext_auth),
+    U8(launcher_settings, tell_pids),
     U32(launcher_settings, login_timeout_ms),
     U32(launcher_settings, stop_grace_ms), U8(launcher_settings, debug),
     PLAN(launcher_settings, plan), U16(launcher_settings, nnets),

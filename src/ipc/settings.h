@@ -105,6 +105,7 @@ struct launcher_settings {
 	struct block_settings blocks[BLOCKS_MAX]; /* wide ones first */
 	uint8_t ssl;               /* enum ssl_mode */
 	uint8_t disable_plaintext_auth;
+	uint8_t tell_pids;         /* CONN_PID for each connection */
 	uint32_t login_timeout_ms; /* a worker that is not logged in after it, plus a grace, dies */
 	uint32_t stop_grace_ms;    /* from CONN_STOP to SIGKILL */
 	uint8_t debug;

@@ -241,6 +241,7 @@ describe(struct conn_info *info, const struct listener *l, int fd,
 		info->flags |= CONN_SECURED;
 	blocks_apply(lr.set.blocks, lr.set.nblocks, lr.set.ssl, lr.set.disable_plaintext_auth != 0,
 	    info);
+	memcpy(info->listener, l->name, sizeof(info->listener));
 	session_id_make(info->session, &info->remote, wall_us());
 }
 
@@ -288,10 +289,12 @@ account(struct conn *c, struct worker *w, uint64_t now)
 	case W_CHILD:
 	case W_EXEC:
 		conns_set_pid(c, w->pid);
+		peers_tell_pid(c->id, w->pid);
 		workers_hand_over(w);
 		break;
 	case W_POOLED:
 		c->worker = (uint16_t)(w - lr.workers + 1);
+		peers_tell_pid(c->id, w->pid);
 		w->conns++;
 		if (st->set.service_count > 0 && w->uses >= st->set.service_count)
 			workers_retire(w, now); /* it serves what it has, and ends */

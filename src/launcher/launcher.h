@@ -36,6 +36,7 @@ struct listener {
 	int fd;
 	uint8_t service, flags;
 	bool armed; /* in epoll */
+	char name[32]; /* of its inet_listener, for the log */
 };
 
 struct service_state {
@@ -82,6 +83,8 @@ void peers_keys(void);
 /* BYE for a connection before login; killed if it is still there after the grace. */
 void peers_stop(struct conn *c, uint8_t why, uint64_t now);
 void peers_check_drained(void);
+/* If the log wants it, the auth client hears which process a connection has. */
+void peers_tell_pid(uint32_t conn, pid_t pid);
 
 /* workers.c: table, start, retiring; workers_read.c: messages, end */
 struct workers workers_of(enum service s);

@@ -3,6 +3,7 @@
  */
 #include <errno.h>
 #include <signal.h>
+#include <string.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -50,6 +51,16 @@ peers_stop(struct conn *c, uint8_t why, uint64_t now)
 		kill(c->pid, SIGKILL); /* no way to tell it */
 }
 
+void
+peers_tell_pid(uint32_t conn, pid_t pid)
+{
+	if (!lr.set.tell_pids || lr.auth_fd == -1)
+		return;
+	msg_begin(&out, MSG_CONN_PID, conn);
+	wr_u32(&out.w, (uint32_t)pid);
+	msg_send(lr.auth_fd, &out); /* a full queue: the line has no pid */
+}
+
 /* ---- supervisor ----------------------------------------------------------- */
 
 static void
@@ -76,7 +87,7 @@ static void
 on_listener(struct msgin *m)
 {
 	uint8_t service = rd_u8(&m->r), flags = rd_u8(&m->r);
-	char name[64];
+	char name[sizeof(lr.listeners[0].name)];
 	int fd = msg_take_fd(m, 0);
 
 	rd_str(&m->r, name, sizeof(name));
@@ -85,8 +96,9 @@ on_listener(struct msgin *m)
 		close(fd);
 		return;
 	}
-	lr.listeners[lr.nlisteners++] =
+	lr.listeners[lr.nlisteners] =
 	    (struct listener){.fd = fd, .service = service, .flags = flags};
+	memcpy(lr.listeners[lr.nlisteners++].name, name, sizeof(name));
 }
 
 static void

@@ -101,6 +101,7 @@ reap_bind(struct conn *c, pid_t pid, uint64_t now)
 	int code, status;
 
 	conns_set_pid(c, pid);
+	peers_tell_pid(c->id, pid);
 	if (reap_take_unknown(pid, &code, &status))
 		conn_gone(c, code, status, now);
 }

@@ -3,7 +3,7 @@
  * OK and FAIL; and the encoder: whatever goes in, one line with the expected
  * number of fields comes out, and says the same when it is read.
  */
-/* SRC: src/auth/line.c src/auth/answer.c src/auth/logfmt.c src/ipc/conn.c src/ipc/codec.c src/common/str.c */
+/* SRC: src/auth/line.c src/auth/answer.c src/auth/logfmt.c src/auth/logmod.c src/ipc/logvar.c src/ipc/conn.c src/ipc/codec.c src/common/str.c */
 #include <stdlib.h>
 #include <string.h>
 

@@ -276,7 +276,7 @@ class Conn:
                 self.client = socket.create_connection(listener.getsockname())
                 server, _ = listener.accept()
             fds.append(server.fileno())
-        info = (u8(service) + u8(flags) + block(self.session) + addr(rip, 45678) +
+        info = (u8(service) + u8(flags) + block(self.session) + block("imaps") + addr(rip, 45678) +
                 addr("127.0.0.1", 993) + u32(0))
         send(auth.launcher, "CONN_OPEN", self.id, info, fds)
         for s in (chan_far, mail_far, server):

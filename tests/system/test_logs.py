@@ -254,6 +254,53 @@ login_log_format_elements = user=<%{user}> %n|%d team=%{passdb:team} no=%{passdb
         self.assertNotIn("never", self.gh.text())
 
 
+class Modifiers(SystemTest):
+    """Dovecot 2.3's modifiers; the login process's number and its listener, in each model."""
+
+    dovecot_options = {"users": {"alice": "wonderland", "Us.Er@Example.COM": "x"},
+                       "extra": "auth_username_format =\n"}
+    pop3_login = "service_count = 0"
+    settings = ("login_log_format_elements = user=<%Lu> %Un|%3u|%-3.u|%0.-4n|%2.256Hu|%Rd pid=%p "
+                "%{listener} h=%h host=%{hostname}:%r site=x")
+
+    def check(self, kind, listener, model):
+        mark = self.gh.mark()
+        c = kind(tls=True)
+        with self.subTest(model):
+            self.assertTrue(c.login("Us.Er@Example.COM", "x").lstrip("+").startswith("OK"))
+            line = self.gh.wait_log(
+                r"Login: user=<us\.er@example\.com>, US\.ER\|Us\.\|COM\|U\|[0-9a-f]{2}\|"
+                rf"MOC\.elpmaxE, pid=(\d+), {listener}, host=\S+:127\.0\.0\.1$", 20, mark)
+            launcher = self.gh.helper("launcher")
+            worker, = [p for p in self.gh.logins(launcher)
+                       if p.status()["NSpid"].split()[-1] == line[1]]
+            self.assertEqual(worker.argv()[1], {"fork": "template"}.get(model, model))
+            c.close()
+            if model != "pool":                 # it was this one's connection
+                self.assertTrue(eventually(lambda: not worker.alive()), line[0])
+
+    def test_names_numbers_listeners(self):
+        self.check(self.imap, "imaps", "fork")
+        self.check(self.pop3, "pop3s", "pool")
+        self.gh.write_config(imap_login="worker_spawn = exec\nprocess_min_avail = 1")
+        self.gh.reload()
+        self.check(self.imap, "imaps", "exec")
+
+    def test_what_is_unknown_is_refused(self):
+        path = os.path.join(self.gh.dir, "bad.conf")
+        with open(self.gh.conf) as f:
+            text = f.read()
+        for format, words in (("%u %{usr}", r'has "%{usr}", which is no variable'),
+                              ("%Mu", "needs MD5"), ("%{if;%u;eq;a;b;c}", "is a conditional")):
+            with open(path, "w") as f:
+                f.write(f"login_log_format_elements = {format}\n{text}")
+            r = subprocess.run([self.gh.program, "check", "-c", path], capture_output=True, text=True,
+                               timeout=60)
+            self.assertEqual(r.returncode, 78, r.stdout + r.stderr)
+            self.assertRegex(r.stdout + r.stderr, re.escape(path) + ":1:29: login_log_format_elements: "
+                             + ".*" + words)
+
+
 class Storm(SystemTest):
     """A scanner that comes as fast as it can."""
 

@@ -1,4 +1,4 @@
-/* SRC: src/auth/answer.c src/auth/logfmt.c src/auth/line.c src/ipc/conn.c src/ipc/codec.c src/common/str.c */
+/* SRC: src/auth/answer.c src/auth/logfmt.c src/auth/logmod.c src/ipc/logvar.c src/auth/line.c src/ipc/conn.c src/ipc/codec.c src/common/str.c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -2,7 +2,7 @@
  * The lines about connections: what a client can and cannot make them say, and
  * how many there can be.
  */
-/* SRC: src/auth/lograte.c src/auth/logfmt.c src/ipc/conn.c src/ipc/codec.c src/common/log.c src/common/str.c */
+/* SRC: src/auth/lograte.c src/auth/logfmt.c src/auth/logmod.c src/ipc/logvar.c src/ipc/conn.c src/ipc/codec.c src/common/log.c src/common/str.c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

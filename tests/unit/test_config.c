@@ -2,7 +2,7 @@
  * gatehouse.conf: what is read, what is refused and where, and that what
  * `gatehouse config` prints means the same.
  */
-/* SRC: src/config/lex.c src/config/values.c src/config/settings.c src/config/parse.c src/config/load.c src/config/dump.c src/config/pack.c src/ipc/blocks.c src/ipc/conn.c src/confine/layers.c src/common/str.c src/common/diag.c src/common/log.c src/ipc/codec.c */
+/* SRC: src/config/lex.c src/config/values.c src/config/settings.c src/config/parse.c src/config/load.c src/config/dump.c src/config/pack.c src/ipc/blocks.c src/ipc/conn.c src/ipc/logvar.c src/confine/layers.c src/common/str.c src/common/diag.c src/common/log.c src/ipc/codec.c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -138,6 +138,16 @@ refused(void **state)
 		"t:7: this block and the one of line 4 set the same for the same connections (put one"},
 	    {"ssl = no\nremote ::1 {\nssl = yes\n}\n", "a local, remote or protocol block has ssl"},
 	    {"login_greeting = $nothing\n", "t:1:18: $nothing: no setting has this name"},
+	    {"login_log_format_elements = user=<%u> %Q\n", "t:1:29: login_log_format_elements: \"user=<%u> %Q\" has \"%Q\", which is no variable"},
+	    {"ssl = no\nlogin_log_format = %$: %u\n", "t:2:20: login_log_format: \"%$: %u\" has \"%u\", which is no variable"},
+	    {"login_log_format_elements = %{usr}\n", "has \"%{usr}\", which is no variable"},
+	    {"login_log_format_elements = %5Mu\n", "has \"%5M\", which needs MD5: "},
+	    {"login_log_format_elements = %{if;%u;eq;x;yes;no}\n", "has \"%{if;%u;eq;x;yes;no}\", which is a conditional"},
+	    {"login_log_format_elements = %{sha256;truncate=32:user}\n", "which is a function that is not known here"},
+	    {"login_log_format_elements = %{env:PATH}\n", "which is a variable of the environment"},
+	    {"login_log_format_elements = 100%\n", "has \"%\", which is no variable (%% is a percent sign)"},
+	    {"login_log_format_elements = %{user x}\n", "has \"%{user\", which has no }"},
+	    {"login_log_format_elements = %99999u\n", "has \"%9999\", which is longer than any line"},
 	    {"login_greeting = \"open\n", "t:1: the quote \" is never closed"},
 	    {"just words\n", "expected `name = value`, `section {` or `}`"},
 	    {"!inklude x\n", "t:1:1: unknown directive !inklude x"},

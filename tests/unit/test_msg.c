@@ -232,7 +232,7 @@ hello(void **state)
 static void
 connection_round_trip(void **state)
 {
-	struct conn_info a = {.id = 9, .service = SERVICE_POP3, .flags = 5, .session = "abcd",
+	struct conn_info a = {.id = 9, .service = SERVICE_POP3, .flags = 5, .session = "abcd", .listener = "pop3s",
 	    .remote = {AF_INET6, 4711, {0x20, 1}}, .local = {AF_INET6, 995, {0x20, 2}}, .age_ms = 17};
 	struct wr w = {.p = buf, .cap = sizeof(buf)};
 	struct conn_info b;

@@ -130,11 +130,13 @@ loop(void)
 	for (;;) {
 		int n = epoll_wait(lr.ep, e, EVENTS, timeout(now));
 
-		now = now_ms();
 		if (n == -1 && errno != EINTR)
 			fatal(EX_OSERR, "epoll_wait");
+		/* Anew each time: handlers look at the clock, too, and no time that they
+		 * note may lie behind this one, or it would seem to be ages ago. */
 		for (int i = 0; i < n; i++)
-			handle(&e[i], now);
+			handle(&e[i], now_ms());
+		now = now_ms();
 		if (lr.retry_at != 0 && now >= lr.retry_at)
 			accept_again();
 		if (now - fast_at >= FAST_TICK_MS) {

@@ -56,46 +56,13 @@ close_keep_errno(int fd)
 	errno = saved;
 }
 
-/*
- * How much of a program is loaded: up to the end of its last segment.  What lies
- * behind it in the file (symbols, debug information, section headers) nobody can
- * read here, and a memfd holds in memory.  All of it, if that cannot be told.
- */
-static off_t
-loaded_size(int fd, off_t size)
-{
-	ElfW(Ehdr) e;
-	ElfW(Phdr) ph;
-	off_t end = 0;
-
-	if (pread(fd, &e, sizeof(e), 0) != (ssize_t)sizeof(e) ||
-	    memcmp(e.e_ident, ELFMAG, SELFMAG) != 0 || e.e_phentsize != sizeof(ph))
-		return size;
-	for (unsigned int i = 0; i < e.e_phnum; i++) {
-		off_t at = (off_t)(e.e_phoff + i * sizeof(ph));
-
-		if (pread(fd, &ph, sizeof(ph), at) != (ssize_t)sizeof(ph))
-			return size;
-		if (ph.p_filesz > 0 && (off_t)(ph.p_offset + ph.p_filesz) > end)
-			end = (off_t)(ph.p_offset + ph.p_filesz);
-	}
-	return end > 0 && end < size ? end : size;
-}
-
 static int
-copy_file(int to, int from)
+copy_range(int to, int from, off_t at, off_t left)
 {
-	struct stat st;
-	off_t left;
-
-	if (fstat(from, &st) == -1)
+	if (lseek(to, at, SEEK_SET) == -1)
 		return -1;
-	if (!S_ISREG(st.st_mode) || st.st_size == 0) {
-		errno = ENOEXEC;
-		return -1;
-	}
-	for (left = loaded_size(from, st.st_size); left > 0;) {
-		ssize_t n = sendfile(to, from, NULL, (size_t)left);
+	while (left > 0) {
+		ssize_t n = sendfile(to, from, &at, (size_t)left);
 
 		if (n == 0)
 			errno = EIO; /* it became shorter */
@@ -104,6 +71,51 @@ copy_file(int to, int from)
 		left -= n;
 	}
 	return 0;
+}
+
+/*
+ * What is loaded of a program: nobody can read here what lies behind it in the
+ * file (symbols, debug information), and a memfd holds that, and what is between
+ * aligned segments, in memory.  0: this is none whose segments can be told.
+ */
+static int
+copy_segments(int to, int from)
+{
+	ElfW(Ehdr) e;
+	ElfW(Phdr) ph;
+	int done = 0;
+
+	if (pread(from, &e, sizeof(e), 0) != (ssize_t)sizeof(e) ||
+	    memcmp(e.e_ident, ELFMAG, SELFMAG) != 0 || e.e_phentsize != sizeof(ph))
+		return 0;
+	for (unsigned int i = 0; i < e.e_phnum; i++) {
+		off_t at = (off_t)(e.e_phoff + i * sizeof(ph));
+
+		if (pread(from, &ph, sizeof(ph), at) != (ssize_t)sizeof(ph))
+			return 0;
+		if (ph.p_type != PT_LOAD)
+			continue;
+		if (copy_range(to, from, (off_t)ph.p_offset, (off_t)ph.p_filesz) == -1)
+			return -1;
+		done++;
+	}
+	return done;
+}
+
+static int
+copy_file(int to, int from)
+{
+	struct stat st;
+	int n;
+
+	if (fstat(from, &st) == -1)
+		return -1;
+	if (!S_ISREG(st.st_mode) || st.st_size == 0) {
+		errno = ENOEXEC;
+		return -1;
+	}
+	n = copy_segments(to, from);
+	return n != 0 ? n : copy_range(to, from, 0, st.st_size);
 }
 
 int

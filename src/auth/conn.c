@@ -118,6 +118,10 @@ conn_tls_on(uint32_t id)
 	if (c == NULL)
 		return false;
 	c->tls = true;
+	/* Anybody on the way could have said it; a trusted proxy says whom it speaks for
+	 * before STARTTLS, and the way to it is trusted. */
+	c->client_id[0] = '\0';
+	c->id_logged = false;
 	if (c->client_fd != -1) {
 		/* From now on only the mail channel can be handed over. */
 		struct watch w = {.fd = c->client_fd};
@@ -242,6 +246,40 @@ on_tls_info(struct conn *c, struct msgin *m)
 	return true;
 }
 
+/* ID.  Only the first may say whom its client speaks for (as in Dovecot), and is
+ * logged; the last one is kept. */
+static bool
+on_client_id(struct conn *c, struct msgin *m)
+{
+	const struct auth_settings *set = conns_settings();
+	struct clientid id;
+	char text[CLIENTID_LOG_MAX];
+	size_t len;
+	const uint8_t *data = rd_block(&m->r, CLIENTID_DATA_MAX, &len);
+
+	if (!msg_end(m) || c->info.service != SERVICE_IMAP || !clientid_read(data, len, &id))
+		return false;
+	if (c->state != CS_IDLE || c->ids == IDS_MAX)
+		return stray(c);
+	if (!c->tls) {
+		peers_catch_up(); /* what was said in the clear is forgotten: was it? */
+		if (c->dead || c->state != CS_IDLE)
+			return true;
+	}
+	if (c->ids++ == 0 && (c->info.flags & CONN_TRUSTED) != 0) {
+		clientid_forward(&id, &c->info, c->forward);
+		c->forwarded = memcmp(&c->info.remote, &c->real_remote, sizeof(c->real_remote)) != 0 ||
+		    memcmp(&c->info.local, &c->real_local, sizeof(c->real_local)) != 0;
+	}
+	if (!c->id_logged && clientid_log(&id, set->imap_id_log, text)) {
+		c->id_logged = true;
+		connlog_id(c, text);
+	}
+	if (set->imap_id_retain)
+		clientid_retain(&id, c->client_id);
+	return true;
+}
+
 /* The dialog has refused a login without asking.  Only the first is told: nobody
  * fills the log with them. */
 static bool
@@ -290,6 +328,7 @@ static const struct {
     {MSG_AUTH_CANCEL, on_auth_cancel},
     {MSG_HANDOFF, on_handoff},
     {MSG_TLS_INFO, on_tls_info},
+    {MSG_CLIENT_ID, on_client_id},
     {MSG_REFUSED, on_refused},
     {MSG_GOODBYE, on_goodbye},
 };

@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "auth/answer.h"
+#include "auth/clientid.h"
 #include "auth/line.h"
 #include "auth/loginreq.h"
 #include "auth/loop.h"
@@ -29,6 +30,7 @@
 #define CREDS_MAX 1024  /* a longer first SASL message is not kept for a second try */
 #define AUTH_LIMIT_TEXT \
 	"Maximum number of connections from user+IP exceeded (mail_max_userip_connections=%u)"
+#define IDS_MAX 8       /* CLIENT_IDs of one connection; src/login sends no more */
 #define STRAYS_MAX 64   /* messages that came too late; more is flooding */
 
 enum conn_state {
@@ -59,7 +61,8 @@ struct conn {
 	struct conn *hash_next;
 	struct conn *next, *prev; /* all that are in use; next alone: free slots */
 	struct conn *grave_next;
-	struct conn_info info;
+	struct conn_info info; /* addresses and session: what a trusted proxy said, if it did */
+	struct conn_addr real_remote, real_local; /* of the TCP connection */
 	struct watch worker; /* auth channel */
 	int mail_fd;         /* the mail channel's other end */
 	int client_fd;       /* duplicate of the client's socket; -1 once TLS is on */
@@ -102,6 +105,12 @@ struct conn {
 	/* APOP: given out for the connection with this serial alone */
 	char apop[160];
 	uint32_t apop_serial;
+
+	/* ID (clientid.h) */
+	unsigned int ids;    /* how many there were */
+	bool id_logged;
+	bool forwarded;      /* info is not the TCP connection's */
+	char client_id[CLIENTID_RETAIN_MAX], forward[CLIENTID_FORWARD_MAX];
 
 	/* for the log */
 	char user[ANSWER_USER_MAX], original_user[ANSWER_USER_MAX], auth_user[ANSWER_USER_MAX];
@@ -205,6 +214,8 @@ void anvil_timeout(struct conn *c);
 
 void connlog_login(const struct conn *c, int32_t mail_pid);
 void connlog_end(const struct conn *c);
+/* imap_id_log. */
+void connlog_id(const struct conn *c, const char *text);
 /* auth_verbose: one for each failed attempt. */
 void connlog_failed(const struct conn *c, enum auth_outcome outcome);
 /* True at most `burst` times a minute for all users of it together; the first

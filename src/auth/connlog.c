@@ -17,7 +17,9 @@ struct name {
 struct values {
 	struct name user, orig, auth;
 	char mech[32], local_name[256], secured[300];
-	char rip[INET6_ADDRSTRLEN], lip[INET6_ADDRSTRLEN], rport[8], lport[8], mail_pid[12], pid[12];
+	char rip[INET6_ADDRSTRLEN], lip[INET6_ADDRSTRLEN], rport[8], lport[8];
+	char real_rip[INET6_ADDRSTRLEN], real_lip[INET6_ADDRSTRLEN], real_rport[8], real_lport[8];
+	char mail_pid[12], pid[12];
 	char listener[sizeof(((struct conn_info *)0)->listener)];
 };
 
@@ -124,6 +126,10 @@ line(const struct conn *c, const char *what, int32_t mail_pid)
 	conn_addr_text(&c->info.local, v.lip);
 	snprintf(v.rport, sizeof(v.rport), "%u", c->info.remote.port);
 	snprintf(v.lport, sizeof(v.lport), "%u", c->info.local.port);
+	conn_addr_text(&c->real_remote, v.real_rip);
+	conn_addr_text(&c->real_local, v.real_lip);
+	snprintf(v.real_rport, sizeof(v.real_rport), "%u", c->real_remote.port);
+	snprintf(v.real_lport, sizeof(v.real_lport), "%u", c->real_local.port);
 	pid_text(v.mail_pid, mail_pid > 0 ? (uint32_t)mail_pid : 0);
 	pid_text(v.pid, c->pid);
 	str_copy(v.listener, sizeof(v.listener), c->info.listener);
@@ -143,6 +149,10 @@ line(const struct conn *c, const char *what, int32_t mail_pid)
 	vars.v[LV_LIP] = v.lip;
 	vars.v[LV_RPORT] = v.rport;
 	vars.v[LV_LPORT] = v.lport;
+	vars.v[LV_REAL_RIP] = v.real_rip;
+	vars.v[LV_REAL_LIP] = v.real_lip;
+	vars.v[LV_REAL_RPORT] = v.real_rport;
+	vars.v[LV_REAL_LPORT] = v.real_lport;
 	vars.v[LV_MAIL_PID] = v.mail_pid;
 	vars.v[LV_PID] = v.pid;
 	vars.v[LV_LISTENER] = v.listener;
@@ -160,6 +170,17 @@ void
 connlog_login(const struct conn *c, int32_t mail_pid)
 {
 	line(c, "Login", mail_pid);
+}
+
+void
+connlog_id(const struct conn *c, const char *text)
+{
+	char what[CLIENTID_LOG_MAX + 16];
+
+	if (!lograte_pass(LOGRATE_IDLE, &c->info.remote))
+		return;
+	snprintf(what, sizeof(what), "ID sent: %s", text);
+	line(c, what, 0);
 }
 
 /* ---- failures ------------------------------------------------------------- */

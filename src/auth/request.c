@@ -164,16 +164,29 @@ apop_fits(const struct conn *c, const uint8_t *data, size_t len)
 }
 
 static void
+port_field(const char *key, uint16_t port)
+{
+	char text[8];
+
+	snprintf(text, sizeof(text), "%u", port);
+	authcmd_field(&cmd, key, text);
+}
+
+static void
 ip_fields(const struct conn *c)
 {
-	char ip[INET6_ADDRSTRLEN], port[8];
+	char ip[INET6_ADDRSTRLEN];
 
 	authcmd_field(&cmd, "lip", conn_addr_text(&c->info.local, ip));
 	authcmd_field(&cmd, "rip", conn_addr_text(&c->info.remote, ip));
-	snprintf(port, sizeof(port), "%u", c->info.local.port);
-	authcmd_field(&cmd, "lport", port);
-	snprintf(port, sizeof(port), "%u", c->info.remote.port);
-	authcmd_field(&cmd, "rport", port);
+	port_field("lport", c->info.local.port);
+	port_field("rport", c->info.remote.port);
+	if (!c->forwarded)
+		return;
+	authcmd_field(&cmd, "real_lip", conn_addr_text(&c->real_local, ip));
+	authcmd_field(&cmd, "real_rip", conn_addr_text(&c->real_remote, ip));
+	port_field("real_lport", c->real_local.port);
+	port_field("real_rport", c->real_remote.port);
 }
 
 /* AUTH on server s; false: it did not go out. */
@@ -199,6 +212,10 @@ submit(struct conn *c, struct server *s, const uint8_t *data, size_t len)
 		if (c->cert_name[0] != '\0' && conns_settings()->ssl_username_from_cert)
 			authcmd_field(&cmd, "cert_username", c->cert_name);
 	}
+	if (c->client_id[0] != '\0')
+		authcmd_field(&cmd, "client_id", c->client_id);
+	if (c->forward[0] != '\0')
+		authcmd_field(&cmd, "forward_fields", c->forward);
 	if (c->has_ir)
 		authcmd_resp(&cmd, data, len);
 	sent = authcmd_end(&cmd) && server_send(s, &cmd);

@@ -155,6 +155,8 @@ conn_open(struct msgin *m)
 	}
 	c->state = CS_IDLE;
 	c->info = info;
+	c->real_remote = info.remote;
+	c->real_local = info.local;
 	c->opened_ms = loop_now() - info.age_ms;
 	c->stop_bye = -1;
 	c->worker = (struct watch){.fd = msg_take_fd(m, 0), .ready = conn_worker_ready};

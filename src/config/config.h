@@ -68,6 +68,8 @@ struct config {
 	char login_log_format_elements[256];
 	char imap_capability[1024];
 	char imap_id_send[512];         /* key value ..., "*" our own word for it */
+	char imap_id_log[256];          /* keys of ID that are logged; *: all */
+	bool imap_id_retain;
 	bool imap_literal_minus;
 	struct conn_net login_trusted_networks[SETTINGS_NETS_MAX];
 	unsigned int nnets;

@@ -73,6 +73,8 @@ config_to_auth(const struct config *c, struct auth_settings *s)
 	str_copy(s->log_line, sizeof(s->log_line), c->login_log_format);
 	str_copy(s->log_format, sizeof(s->log_format), c->login_log_format_elements);
 	s->mail_max_userip_connections = c->mail_max_userip_connections;
+	str_copy(s->imap_id_log, sizeof(s->imap_id_log), c->imap_id_log);
+	s->imap_id_retain = c->imap_id_retain;
 	s->auth_max_attempts = c->auth_max_attempts;
 	s->auth_timeout_ms = c->auth_timeout_ms;
 	s->handoff_timeout_ms = c->handoff_timeout_ms;
@@ -92,6 +94,7 @@ config_to_worker(const struct config *c, struct worker_settings *s)
 	str_copy(s->greeting, sizeof(s->greeting), c->login_greeting);
 	str_copy(s->imap_capability, sizeof(s->imap_capability), c->imap_capability);
 	value_id_pairs(c->imap_id_send, s->imap_id_send, sizeof(s->imap_id_send));
+	s->imap_id_wanted = c->imap_id_log[0] != '\0' || c->imap_id_retain;
 	s->imap_literal_minus = c->imap_literal_minus;
 	s->ssl = c->ssl;
 	s->disable_plaintext_auth = c->disable_plaintext_auth;

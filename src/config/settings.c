@@ -59,6 +59,8 @@ const struct setting settings[] = {
     G("login_trusted_networks", ST_NETS, login_trusted_networks, 0, 0, NULL),
     G("imap_capability", ST_STR, imap_capability, 0, 0, NULL),
     G("imap_id_send", ST_ID, imap_id_send, 0, 0, NULL),
+    G("imap_id_log", ST_STR, imap_id_log, 0, 0, NULL),
+    G("imap_id_retain", ST_BOOL, imap_id_retain, 0, 0, NULL),
     G("imap_literal_minus", ST_BOOL, imap_literal_minus, 0, 0, NULL),
     G("mail_max_userip_connections", ST_U32, mail_max_userip_connections, 0, UINT32_MAX, NULL),
     G("auth_verbose", ST_BOOL, auth_verbose, 0, 0, NULL),
@@ -339,7 +341,7 @@ setting_store(const struct setting *s, void *base, const char *value, const char
 		return str_copy(p, s->size, value) ? 0 : refuse(why, cap, "is too long");
 	case ST_ID:
 		if (!value_id_pairs(value, text, sizeof(text)))
-			return refuse(why, cap, "must be pairs of words: a key, and its value or *");
+			return refuse(why, cap, "must be pairs of words (in quotes where they hold blanks): a key, and its value or *");
 		__attribute__((fallthrough));
 	case ST_STR:
 		return str_copy(p, s->size, value) ? 0 : refuse(why, cap, "is too long");

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/utsname.h>
 
 #include "common/str.h"
 #include "config/internal.h"
@@ -91,54 +92,101 @@ value_time_ms(const char *s, uint64_t *ms)
 	return scaled(s, units, 1000, ms);
 }
 
-/* One word as a quoted string (RFC 3501 9), "*" as what we say of ourselves. */
-static size_t
-put_quoted(char *dst, size_t cap, const char *key, const char *word, size_t len)
+/* What "*" stands for, by its key; NULL: NIL. */
+static const char *
+id_own(const char *key, const struct utsname *u)
 {
+	const struct {
+		const char *key, *value;
+	} own[] = {{"name", "gatehouse"}, {"version", VERSION}, {"os", u->sysname},
+	    {"os-version", u->release}};
+
+	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+		if (strcasecmp(own[i].key, key) == 0)
+			return own[i].value;
+	return NULL;
+}
+
+struct id_out {
+	char *p;
+	size_t len, cap;
+	bool full;
+};
+
+static void
+id_put(struct id_out *o, char c)
+{
+	if (o->len + 1 < o->cap)
+		o->p[o->len++] = c;
+	else
+		o->full = true;
+	o->p[o->len] = '\0';
+}
+
+/* A quoted string (RFC 3501 9); NULL: NIL. */
+static void
+id_string(struct id_out *o, const char *s)
+{
+	if (o->len > 0)
+		id_put(o, ' ');
+	if (s == NULL) {
+		for (s = "NIL"; *s != '\0'; s++)
+			id_put(o, *s);
+		return;
+	}
+	for (id_put(o, '"'); *s != '\0'; s++) {
+		if (*s == '"' || *s == '\\')
+			id_put(o, '\\');
+		id_put(o, *s);
+	}
+	id_put(o, '"');
+}
+
+/* The next word, which may stand in quotes.  1; 0: there is none; -1: it cannot be. */
+static int
+id_word(const char **s, char *dst, size_t cap)
+{
+	bool quoted;
 	size_t n = 0;
 
-	if (len == 1 && *word == '*') {
-		if (strcasecmp(key, "name") != 0)
-			return (size_t)snprintf(dst, cap, "NIL");
-		word = "gatehouse";
-		len = 9;
+	*s += strspn(*s, " \t");
+	if (**s == '\0')
+		return 0;
+	quoted = **s == '"';
+	*s += quoted;
+	for (; **s != '\0' && (quoted ? **s != '"' : **s != ' ' && **s != '\t'); (*s)++) {
+		if (quoted && **s == '\\' && (*s)[1] != '\0')
+			(*s)++;
+		if ((unsigned char)**s < 0x20 || (unsigned char)**s > 0x7e || n + 1 == cap)
+			return -1;
+		dst[n++] = **s;
 	}
-	for (size_t i = 0; i < len && n + 4 < cap; i++) {
-		if (n == 0)
-			dst[n++] = '"';
-		if (word[i] == '"' || word[i] == '\\')
-			dst[n++] = '\\';
-		dst[n++] = word[i];
-	}
-	if (n + 2 > cap)
-		return cap;
-	dst[n++] = '"';
 	dst[n] = '\0';
-	return n;
+	if (!quoted)
+		return 1;
+	if (**s != '"' || ((*s)[1] != '\0' && (*s)[1] != ' ' && (*s)[1] != '\t'))
+		return -1;
+	++*s;
+	return 1;
 }
 
 bool
 value_id_pairs(const char *s, char *dst, size_t cap)
 {
-	char key[64] = "";
-	unsigned int words = 0;
-	size_t n = 0, len;
+	struct id_out o = {.p = dst, .cap = cap};
+	char key[32], value[512];
+	struct utsname u;
+	int got;
 
 	dst[0] = '\0';
-	for (; *(s += strspn(s, " \t")) != '\0'; s += len, words++) {
-		len = strcspn(s, " \t");
-		if (words > 0 && n + 1 < cap)
-			dst[n++] = ' ';
-		if (words % 2 == 0 && !str_copy_n(key, sizeof(key), s, len))
-			return false;
-		for (size_t i = 0; i < len; i++)
-			if ((unsigned char)s[i] < 0x20 || (unsigned char)s[i] > 0x7e)
-				return false;
-		n += put_quoted(dst + n, cap - n, words % 2 == 1 ? key : "", s, len);
-		if (n + 2 > cap)
-			return false;
+	uname(&u);
+	while ((got = id_word(&s, key, sizeof(key))) == 1) {
+		id_string(&o, key);
+		if ((got = id_word(&s, value, sizeof(value))) == -1)
+			break;
+		id_string(&o, got == 0 ? NULL : strcmp(value, "*") == 0 ? id_own(key, &u) : value);
 	}
-	return words % 2 == 0;
+	return got == 0 && !o.full;
 }
 
 void

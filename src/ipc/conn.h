@@ -51,7 +51,7 @@ struct conn_info {
 	uint32_t id;         /* in the message's header */
 	enum service service;
 	uint8_t flags;       /* enum conn_flag */
-	char session[33];    /* session id for logs, auth server and mail process */
+	char session[65];    /* session id for logs, auth server and mail process */
 	char listener[32];   /* name of the inet_listener */
 	struct conn_addr remote, local;
 	uint32_t age_ms;     /* CONN_TAKE: how long ago it was accepted */

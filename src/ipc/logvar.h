@@ -26,6 +26,10 @@ enum log_var {
 	LV_LIP,
 	LV_RPORT,
 	LV_LPORT,
+	LV_REAL_RIP, /* of the TCP connection, when a trusted proxy names others */
+	LV_REAL_LIP,
+	LV_REAL_RPORT,
+	LV_REAL_LPORT,
 	LV_MAIL_PID,
 	LV_SECURED, /* "TLS", "secured" or empty */
 	LV_SSL,     /* protocol and cipher */

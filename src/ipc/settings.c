@@ -34,7 +34,7 @@ struct field {
 static const struct field worker_fields[] = {
     STR(worker_settings, hostname), STR(worker_settings, greeting),
     STR(worker_settings, imap_capability), STR(worker_settings, imap_id_send),
-    U8(worker_settings, imap_literal_minus), U8(worker_settings, ssl),
+    U8(worker_settings, imap_id_wanted), U8(worker_settings, imap_literal_minus), U8(worker_settings, ssl),
     U8(worker_settings, disable_plaintext_auth), U8(worker_settings, ssl_prefer_server_ciphers),
     U8(worker_settings, ssl_verify_client_cert), U8(worker_settings, ssl_require_crl),
     STR(worker_settings, ssl_cert_username_field), U16(worker_settings, ssl_min_version), STR(worker_settings, ssl_cipher_list),
@@ -71,7 +71,8 @@ static const struct field auth_fields[] = {
     STR(auth_settings, hostname), STR(auth_settings, auth_socket),
     STR(auth_settings, login_socket[SERVICE_IMAP]), STR(auth_settings, login_socket[SERVICE_POP3]),
     STR(auth_settings, anvil_socket), STR(auth_settings, log_line),
-    STR(auth_settings, log_format),
+    STR(auth_settings, log_format), STR(auth_settings, imap_id_log),
+    U8(auth_settings, imap_id_retain),
     U32(auth_settings, mail_max_userip_connections), U32(auth_settings, auth_max_attempts),
     U32(auth_settings, auth_timeout_ms), U32(auth_settings, handoff_timeout_ms),
     U8(auth_settings, ssl), U8(auth_settings, disable_plaintext_auth),

@@ -62,6 +62,7 @@ struct worker_settings {
 	char greeting[256];
 	char imap_capability[1024]; /* empty: default; leading '+': added to it */
 	char imap_id_send[512];     /* ready for "* ID (...)": quoted pairs, or empty for NIL */
+	uint8_t imap_id_wanted;     /* CLIENT_ID for every client; from trusted networks always */
 	uint8_t imap_literal_minus;
 	uint8_t ssl;                /* enum ssl_mode */
 	uint8_t disable_plaintext_auth;
@@ -119,6 +120,8 @@ struct auth_settings {
 	char anvil_socket[108];                /* empty: no mail_max_userip_connections */
 	char log_line[256];                    /* login_log_format */
 	char log_format[256];                  /* login_log_format_elements */
+	char imap_id_log[256];                 /* keys, "*": all; empty: none */
+	uint8_t imap_id_retain;
 	uint32_t mail_max_userip_connections;
 	uint32_t auth_max_attempts;
 	uint32_t auth_timeout_ms;

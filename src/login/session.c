@@ -40,6 +40,7 @@ session_begin(struct session *s, const struct worker *w, const struct conn_info 
 	s->handshaking = implicit;
 	s->greeted = s->auth_ready = s->told = s->want_write = false;
 	s->refusal_told = false;
+	s->ids_told = 0;
 	s->want_read = true;
 	s->request = 0;
 	s->binding[0] = '\0';
@@ -55,6 +56,7 @@ session_begin(struct session *s, const struct worker *w, const struct conn_info 
 	dlg_init(&s->dlg, info->service == SERVICE_IMAP ? DLG_IMAP : DLG_POP3, &s->rules,
 	    (info->flags & CONN_TLS_OFFERED) != 0 && tls_available(), implicit,
 	    implicit || (info->flags & CONN_SECURED) != 0);
+	s->dlg.id_wanted = w->set.imap_id_wanted != 0 || (info->flags & CONN_TRUSTED) != 0;
 	if (implicit && (s->ssl = tls_new(client_fd)) == NULL)
 		session_end(s, "Out of memory for TLS");
 }
@@ -74,6 +76,9 @@ act(struct session *s)
 		break;
 	case DLG_AUTH_CANCEL:
 		auth_ask(s, MSG_AUTH_CANCEL);
+		break;
+	case DLG_ID:
+		auth_tell_id(s);
 		break;
 	case DLG_CLOSE:
 		session_close_after(s, s->ev.reason);

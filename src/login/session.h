@@ -31,6 +31,7 @@ struct session {
 	enum session_phase phase;
 	bool handshaking, greeted, auth_ready, told;
 	bool refusal_told;          /* REFUSED was sent */
+	uint8_t ids_told;           /* CLIENT_IDs that were sent */
 	bool want_read, want_write; /* on client_fd, for TLS and for a full socket */
 	uint32_t request;           /* id of the request at the auth client */
 	char binding[32];           /* channel binding that its challenge asks for, or "" */

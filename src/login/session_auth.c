@@ -10,6 +10,7 @@
 #include "login/binding.h"
 #include "login/session_internal.h"
 
+#define IDS_MAX 8 /* CLIENT_IDs: the auth client's limit */
 /* Of the unread input in HANDOFF when the rest can follow through the proxy. */
 #define HANDOFF_INPUT_MAX 1024
 /* For a farewell to be taken: who does not read it has no claim to a place. */
@@ -64,6 +65,17 @@ auth_tell_refusal(struct session *s)
 	msg_begin(&out, MSG_REFUSED, 0);
 	wr_u8(&out.w, s->ev.refused);
 	wr_str(&out.w, s->ev.mech);
+	send_auth(s);
+}
+
+void
+auth_tell_id(struct session *s)
+{
+	if (s->ids_told == IDS_MAX)
+		return;
+	s->ids_told++;
+	msg_begin(&out, MSG_CLIENT_ID, 0);
+	wr_block(&out.w, s->ev.data, s->ev.data_len);
 	send_auth(s);
 }
 

@@ -33,6 +33,8 @@ void auth_tell_tls(struct session *s, const char *server_name, const char *how,
 /* A login that the dialog refused by itself: for the log, once, so that no client
  * can fill the auth client's queue. */
 void auth_tell_refusal(struct session *s);
+/* What the client says of itself; the first few times. */
+void auth_tell_id(struct session *s);
 /* AUTH_START, AUTH_CONT or AUTH_CANCEL, of s->ev. */
 void auth_ask(struct session *s, enum msg_type type);
 /* Read and act on one message.  True: something happened. */

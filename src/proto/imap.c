@@ -146,11 +146,32 @@ on_logout(struct dialog *d, struct imap_cursor *c, struct dlg_event *ev)
 	return DONE;
 }
 
-/* ("field" value ...) or NIL.  Its contents change nothing (RFC 2971 3.3). */
-static bool
-id_list(struct imap_cursor *c)
+/* One pair as DLG_ID has it; once one does not fit none does. */
+static void
+id_pair(struct dlg_event *ev, const uint8_t *key, size_t key_len, const uint8_t *value,
+    size_t value_len, bool nil)
 {
-	uint8_t text[ID_VALUE_MAX];
+	size_t n = key_len + value_len + 3;
+	uint8_t *p = ev->data + ev->data_len;
+
+	if (ev->id_cut || n > DLG_ID_MAX - ev->data_len) {
+		ev->id_cut = true;
+		return;
+	}
+	memcpy(p, key, key_len);
+	p[key_len] = '\0';
+	p[key_len + 1] = nil ? 'N' : '=';
+	memcpy(p + key_len + 2, value, value_len);
+	p[n - 1] = '\0';
+	ev->data_len += n;
+}
+
+/* ("field" value ...) or NIL.  Its contents change nothing (RFC 2971 3.3), but for
+ * what trusted proxies say in it; that is the auth client's business. */
+static bool
+id_list(struct imap_cursor *c, struct dlg_event *ev)
+{
+	uint8_t key[ID_FIELD_MAX], text[ID_VALUE_MAX];
 	const uint8_t *word;
 	size_t len;
 	bool nil;
@@ -162,6 +183,7 @@ id_list(struct imap_cursor *c)
 	c->p++;
 	for (int pairs = 0; pairs <= ID_PAIRS_MAX; pairs++) {
 		bool blank = imap_blanks(c);
+		long nk, nv;
 
 		if (c->p < c->end && *c->p == ')') {
 			c->p++;
@@ -171,9 +193,10 @@ id_list(struct imap_cursor *c)
 			c->error = "Missing ')'";
 			return false;
 		}
-		if ((pairs > 0 && !blank) || imap_nstring(c, text, ID_FIELD_MAX, &nil) < 0 || nil ||
-		    !imap_blanks(c) || imap_nstring(c, text, sizeof(text), &nil) < 0)
+		if ((pairs > 0 && !blank) || (nk = imap_nstring(c, key, sizeof(key), &nil)) < 0 || nil ||
+		    !imap_blanks(c) || (nv = imap_nstring(c, text, sizeof(text), &nil)) < 0)
 			return false;
+		id_pair(ev, key, (size_t)nk, text, (size_t)nv, nil);
 	}
 	return false;
 }
@@ -181,8 +204,9 @@ id_list(struct imap_cursor *c)
 static enum verdict
 on_id(struct dialog *d, struct imap_cursor *c, struct dlg_event *ev)
 {
-	(void)ev;
-	if (!imap_blanks(c) || !id_list(c) || !imap_last(c)) {
+	ev->id_cut = false;
+	if (!imap_blanks(c) || !id_list(c, ev) || !imap_last(c)) {
+		ev->data_len = 0;
 		if (c->error != NULL)
 			return BAD;
 		c->error = "Invalid ID parameters";
@@ -193,6 +217,10 @@ on_id(struct dialog *d, struct imap_cursor *c, struct dlg_event *ev)
 	else
 		dlg_put(d, "* ID NIL\r\n");
 	dlg_put(d, "%s OK ID completed.\r\n", d->tag);
+	if (d->id_wanted)
+		ev->type = DLG_ID;
+	else
+		ev->data_len = 0;
 	return DONE;
 }
 

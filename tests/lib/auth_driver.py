@@ -250,7 +250,7 @@ def pack_settings(with_filter, hostname="mail.example.test", auth="login", imap=
     # landlock, its ABI, unix dir, mdwe, seccomp; u32 nofile
     plan = (bytes([2, 1, 1, 1, 2]) if with_filter else bytes(5)) + bytes(4)
     return (block(hostname) + block(auth) + block(imap) + block(pop3) + block(anvil) +
-            block("%$: %s") + block(fmt) +
+            block("%$: %s") + block(fmt) + block("") + u8(0) +
             u32(max_userip) + u32(attempts) + u32(auth_timeout) + u32(handoff_timeout) +
             u8(ssl) + u8(no_plaintext) + u8(certs) + u8(require_cert) + u8(cert_name) +
             u8(verbose) + u8(1) + plan)

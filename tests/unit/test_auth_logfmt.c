@@ -79,7 +79,8 @@ all_names(void **state)
 	    {"%l", "%{local_ip}"}, {"%r", "%{rip}"}, {"%r", "%{remote_ip}"}, {"%m", "%{mech}"},
 	    {"%m", "%{mechanism}"}, {"%a", "%{lport}"}, {"%a", "%{local_port}"}, {"%b", "%{rport}"},
 	    {"%b", "%{remote_port}"}, {"%c", "%{secured}"}, {"%k", "%{ssl_security}"},
-	    {"%e", "%{mail_pid}"}, {"%r", "%{real_rip}"}, {"%l", "%{real_lip}"},
+	    {"%e", "%{mail_pid}"}, {"%{real_remote_ip}", "%{real_rip}"}, {"%{real_local_ip}", "%{real_lip}"},
+	    {"%{real_local_port}", "%{real_lport}"}, {"%{real_remote_port}", "%{real_rport}"},
 	    {"%p", "%{pid}"}, {"%{orig_user}", "%{original_user}"}};
 	struct log_vars v = {0};
 	char text[LV__MAX][8], a[64], b[64];
@@ -95,7 +96,7 @@ all_names(void **state)
 		assert_string_equal(a, b);
 	}
 	expect("%{orig_username} %{orig_domain} %{auth_user} %{auth_username} %{auth_domain}", &v,
-	    "v15, v16, v17, v18, v19");
+	    "v19, v20, v21, v22, v23");
 }
 
 static void

@@ -12,9 +12,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "config/config.h"
+#include "config/internal.h"
 #include "config/pack.h"
 
 #define CERT "ssl_cert = </c\nssl_key = </k\n"
@@ -179,6 +181,43 @@ refused(void **state)
 		if (strstr(where, rows[i].message) == NULL)
 			fail_msg("<%s> is refused with <%s>, not <%s>", rows[i].text, where, rows[i].message);
 	}
+}
+
+/* imap_id_send: as Dovecot's login processes read it. */
+static void
+id_send(void **state)
+{
+	static const struct {
+		const char *value, *reply; /* NULL: refused */
+	} rows[] = {
+	    {"", ""},
+	    {"name *", "\"name\" \"gatehouse\""},
+	    {"NAME * foo *", "\"NAME\" \"gatehouse\" \"foo\" NIL"},
+	    {"name", "\"name\" NIL"},
+	    {"name \"a b\" x", "\"name\" \"a b\" \"x\" NIL"},
+	    {"name \"a\\\"\\\\b\" k \"\"", "\"name\" \"a\\\"\\\\b\" \"k\" \"\""},
+	    {"  name\tx  bar\tbaz ", "\"name\" \"x\" \"bar\" \"baz\""},
+	    {"support-url * revision *", "\"support-url\" NIL \"revision\" NIL"},
+	    {"name \"open", NULL}, {"name \"a\"b", NULL}, {"name j\303\274", NULL}, {"name a\001b", NULL},
+	    {"a-key-that-is-longer-than-30-octets x", NULL},
+	};
+	char got[512], want[512];
+	struct utsname u;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		bool good = value_id_pairs(rows[i].value, got, sizeof(got));
+
+		assert_int_equal(good, rows[i].reply != NULL);
+		if (good)
+			assert_string_equal(got, rows[i].reply);
+	}
+	uname(&u);
+	snprintf(want, sizeof(want), "\"version\" \"%s\" \"os\" \"%s\" \"os-version\" \"%s\"", VERSION,
+	    u.sysname, u.release);
+	assert_true(value_id_pairs("version * os * os-version *", got, sizeof(got)));
+	assert_string_equal(got, want);
+	assert_false(value_id_pairs("version * os * os-version *", got, 30));
 }
 
 static void
@@ -404,6 +443,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(blocks_by_narrowness),
 	    cmocka_unit_test(refused),
+	    cmocka_unit_test(id_send),
 	    cmocka_unit_test(nul_is_refused),
 	    cmocka_unit_test(values),
 	    cmocka_unit_test(effective),

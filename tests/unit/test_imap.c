@@ -53,6 +53,11 @@ static const struct row rows[] = {
 	"a " BADID "b BAD Missing ')'\r\n", ""},
     {"id_refused_is_not_counted", T_TLS, "a ID x\r\nb ID x\r\nc ID x\r\nd NOOP\r\n", 0, "",
 	"a " BADID "b " BADID "c " BADID "d OK NOOP completed.\r\n", ""},
+    {"id_wanted", T_TLS | T_ID, "a ID (\"name\" \"x \\\"y\" \"os\" NIL \"k\" {2}\r\nab)\r\nb ID NIL\r\nc ID ()\r\n", 0, "",
+	"+ OK\r\n* ID NIL\r\na OK ID completed.\r\n* ID NIL\r\nb OK ID completed.\r\n* ID NIL\r\nc OK ID completed.\r\n",
+	"ID name~=x \"y~os~N~k~=ab~|ID |ID |"},
+    {"id_wanted_refused", T_TLS | T_ID, "a ID (\"name\" \"x\" \"v\")\r\nb ID (\"a\" \"b\"\r\n", 0, "",
+	"a " BADID "b BAD Missing ')'\r\n", ""},
     {"id_blanks", T_TLS, "a ID ( \"name\"  \"x\" ) \r\n", 0, "", "* ID NIL\r\na OK ID completed.\r\n", ""},
     {"id_unclosed_at_the_paren", T_TLS, "a ID (\r\nb ID \r\n", 0, "", "a BAD Missing ')'\r\nb " BADID, ""},
     {"nested_parens", T_TLS, "a ID ((((((((\r\nb LOGIN (a) b\r\n", 0, "",
@@ -251,6 +256,30 @@ long_lines(void **state)
 	}
 }
 
+/* What does not fit is left out, in whole pairs and from there on. */
+static void
+id_cut(void **state)
+{
+	static char in[9000];
+	static struct outcome o;
+	struct row r = {"", T_TLS | T_ID, in, 0, "", "", ""};
+	char v[1025];
+
+	(void)state;
+	memset(v, 'v', 1024);
+	v[1024] = '\0';
+	snprintf(in, sizeof(in), "a ID (\"a\" {1000+}\r\n%.1000s \"b\" {1000+}\r\n%.1000s \"c\" {1000+}\r\n"
+	    "%.1000s \"d\" \"e\")\r\n", v, v, v);
+	run_row(&r, DLG_IMAP, 100, 0, &o);
+	assert_string_equal(o.replies, "* ID NIL\r\na OK ID completed.\r\n");
+	assert_int_equal(strlen(o.events), 3 + 2 * (1 + 1 + 1 + 1000 + 1) + 1);
+	assert_null(strstr(o.events, "~d~"));
+	snprintf(in, sizeof(in), "a ID (\"a\" {1025+}\r\n%sv)\r\n", v);
+	run_row(&r, DLG_IMAP, 100, 0, &o);
+	assert_string_equal(o.replies, "a " BADID);
+	assert_string_equal(o.events, "");
+}
+
 /* 12288 octets of base64 are served (RFC 4954 4). */
 static void
 largest_sasl(void **state)
@@ -349,6 +378,7 @@ main(void)
 	    cmocka_unit_test(starttls_pipelined),
 	    cmocka_unit_test(sync_literal_is_prompted_once),
 	    cmocka_unit_test(long_lines),
+	    cmocka_unit_test(id_cut),
 	    cmocka_unit_test(largest_sasl),
 	    cmocka_unit_test(id_31_pairs),
 	    cmocka_unit_test(tag_limit),

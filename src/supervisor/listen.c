@@ -8,21 +8,6 @@
 
 #define BACKLOG 4096 /* the kernel cuts it to net.core.somaxconn */
 
-static bool
-same_socket(const struct config_listener *a, const struct config_listener *b)
-{
-	return a->port == b->port && strcmp(a->address, b->address) == 0;
-}
-
-static int
-find(const struct listeners *ls, const struct config_listener *c)
-{
-	for (unsigned int i = 0; i < ls->n; i++)
-		if (same_socket(&ls->l[i].conf, c))
-			return ls->l[i].fd;
-	return -1;
-}
-
 static socklen_t
 address(const struct config_listener *c, struct sockaddr_storage *ss)
 {
@@ -42,6 +27,25 @@ address(const struct config_listener *c, struct sockaddr_storage *ss)
 		return sizeof(*in6);
 	}
 	return 0;
+}
+
+static bool
+same_socket(const struct config_listener *a, const struct config_listener *b)
+{
+	struct sockaddr_storage sa, sb;
+	socklen_t len = address(a, &sa);
+
+	/* Not by text: ::1 has more than one. */
+	return a->port == b->port && len > 0 && address(b, &sb) == len && memcmp(&sa, &sb, len) == 0;
+}
+
+static int
+find(const struct listeners *ls, const struct config_listener *c)
+{
+	for (unsigned int i = 0; i < ls->n; i++)
+		if (same_socket(&ls->l[i].conf, c))
+			return ls->l[i].fd;
+	return -1;
 }
 
 static int

@@ -15,6 +15,7 @@
 
 #include "common/str.h"
 #include "confine/confine.h"
+#include "supervisor/activation.h"
 #include "supervisor/generation.h"
 #include "supervisor/reported.h"
 #include "supervisor/rundir.h"
@@ -27,6 +28,7 @@ static struct {
 	struct generation *generations; /* newest first */
 	unsigned int count;
 	struct listeners listeners;
+	struct listeners passed; /* of them: by the service manager; never closed before the end */
 	int signal_fd;
 	int ready_fd;      /* of daemonize: the starter waits for a byte */
 	bool ending;
@@ -126,6 +128,12 @@ reload(void)
 		return;
 	if (listeners_open(&sv.listeners, &p->conf, &next, &d) == -1) {
 		log_diag("reload refused, everything stays as it is: ", &d);
+		plan_free(p);
+		return;
+	}
+	if (activation_used(&sv.passed, &next, &d) == -1) {
+		log_diag("reload refused, everything stays as it is: ", &d);
+		listeners_close_rest(&next, &old);
 		plan_free(p);
 		return;
 	}
@@ -420,18 +428,37 @@ standard_fds(void)
 		close(fd);
 }
 
+/* Status: not being able to bind passes, a configuration that does not fit stays. */
+static int
+open_listeners(const struct plan *p)
+{
+	struct diag d = {0};
+	int status = EX_OK;
+
+	if (listeners_open(&sv.passed, &p->conf, &sv.listeners, &d) == -1)
+		status = EX_UNAVAILABLE;
+	else if (activation_used(&sv.passed, &sv.listeners, &d) == -1)
+		status = EX_CONFIG;
+	if (status != EX_OK)
+		log_diag("", &d);
+	return status;
+}
+
 int
 supervise(const char *config_file, bool foreground)
 {
-	static const struct listeners none;
 	struct diag d = {0};
 	struct plan *p;
-	int orphans;
+	int orphans, status;
 
 	sv.config_file = config_file;
 	sv.foreground = foreground;
 	sv.ready_fd = -1;
 	umask(077);
+	if (activation_take(&sv.passed, &d) == -1) {
+		log_diag("", &d);
+		return EX_CONFIG;
+	}
 	p = load_plan("");
 	if (p == NULL)
 		return EX_CONFIG;
@@ -443,10 +470,8 @@ supervise(const char *config_file, bool foreground)
 	}
 	orphans = rundir_end_orphans();
 	sv.signal_fd = block_signals();
-	if (listeners_open(&none, &p->conf, &sv.listeners, &d) == -1) {
-		log_diag("", &d);
-		return EX_UNAVAILABLE;
-	}
+	if ((status = open_listeners(p)) != EX_OK)
+		return status;
 	if (!open_log(&p->conf))
 		return EX_CANTCREAT;
 	standard_fds();

@@ -56,6 +56,7 @@ struct config {
 	uint16_t ssl_min_version;       /* 0x0303 */
 	char ssl_cipher_list[1024], ssl_cipher_suites[512], ssl_curve_list[256];
 	bool ssl_prefer_server_ciphers;
+	char ssl_options[64];           /* no_ticket, no_compression: as it is anyway */
 	uint32_t ssl_session_lifetime_ms; /* 0: no resumption */
 	bool ssl_verify_client_cert, ssl_require_crl; /* no, yes */
 	char ssl_ca[256];               /* file of CA certificates and CRLs */

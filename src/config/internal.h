@@ -71,6 +71,7 @@ enum setting_type {
 	ST_NETS,      /* login_trusted_networks */
 	ST_ID,        /* imap_id_send: char[size] */
 	ST_LOGFMT,    /* login_log_format, login_log_format_elements: char[size] */
+	ST_TLSOPT,    /* ssl_options: char[size] */
 	ST_LAYERS,    /* confine_optional */
 	ST_SPAWN,     /* bool spawn_exec: fork, exec */
 	ST_UNLIMITED, /* uint32_t, "unlimited" is 0 */

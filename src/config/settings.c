@@ -42,6 +42,7 @@ const struct setting settings[] = {
     G("ssl_cipher_suites", ST_STR, ssl_cipher_suites, 0, 0, NULL),
     G("ssl_curve_list", ST_STR, ssl_curve_list, 0, 0, NULL),
     G("ssl_prefer_server_ciphers", ST_BOOL, ssl_prefer_server_ciphers, 0, 0, NULL),
+    G("ssl_options", ST_TLSOPT, ssl_options, 0, 0, NULL),
     G("ssl_session_lifetime", ST_TIME, ssl_session_lifetime_ms, 0, 7 * DAY, NULL),
     G("ssl_verify_client_cert", ST_BOOL, ssl_verify_client_cert, 0, 0,
 	"ssl_server_request_client_cert"),
@@ -108,6 +109,9 @@ const struct setting settings[] = {
     B("ssl", ST_SSL, ssl),
     B("disable_plaintext_auth", ST_BOOL, disable_plaintext_auth),
     B("auth_allow_cleartext", ST_NOT_BOOL, disable_plaintext_auth),
+    IGNORED(SC_GLOBAL, "ssl_dh"), /* only ECDHE */
+    IGNORED(SC_GLOBAL, "ssl_server_dh_file"),
+    IGNORED(SC_GLOBAL, "ssl_crypto_device"),
     OLD("login_processes_count"),
     OLD("login_max_processes_count"),
     OLD("login_process_per_connection"),
@@ -260,6 +264,26 @@ store_nets(struct config *c, const char *value, char *why, size_t cap)
 	return 0;
 }
 
+/* ssl_options: Dovecot's words for what is so here in any case. */
+static int
+store_tls_options(const struct setting *s, char *p, const char *value, char *why, size_t cap)
+{
+	for (const char *at = value; *(at += strspn(at, " ,\t")) != '\0'; at += strcspn(at, " ,\t")) {
+		size_t n = strcspn(at, " ,\t");
+
+		if (n == 11 && strncmp(at, "compression", n) == 0)
+			return refuse(why, cap, "asks for compression, which gives secrets away (CRIME): "
+			    "there is none");
+		if ((n != 9 || strncmp(at, "no_ticket", n) != 0) &&
+		    (n != 14 || strncmp(at, "no_compression", n) != 0)) {
+			snprintf(why, cap, "has \"%.*s\", which is neither no_ticket nor no_compression",
+			    n < 50 ? (int)n : 50, at);
+			return -1;
+		}
+	}
+	return str_copy(p, s->size, value) ? 0 : refuse(why, cap, "is too long");
+}
+
 static int
 store_layers(uint64_t *bits, const char *value, char *why, size_t cap)
 {
@@ -334,6 +358,8 @@ setting_store(const struct setting *s, void *base, const char *value, const char
 	case ST_TIME:
 	case ST_UNLIMITED:
 		return store_number(s, p, value, why, cap);
+	case ST_TLSOPT:
+		return store_tls_options(s, p, value, why, cap);
 	case ST_LOGFMT:
 		if (!logvar_check(value, strcmp(s->name, "login_log_format") == 0 ? LOGVAR_OF_LINE
 			: LOGVAR_OF_ELEMENTS, why, cap))
@@ -441,6 +467,7 @@ setting_format(const struct setting *s, const void *base, char *dst, size_t cap)
 	case ST_STR:
 	case ST_ID:
 	case ST_LOGFMT:
+	case ST_TLSOPT:
 	case ST_PATH:
 		snprintf(dst, cap, "%s", (const char *)p);
 		break;

@@ -150,6 +150,8 @@ refused(void **state)
 	    {"login_log_format_elements = 100%\n", "has \"%\", which is no variable (%% is a percent sign)"},
 	    {"login_log_format_elements = %{user x}\n", "has \"%{user\", which has no }"},
 	    {"login_log_format_elements = %99999u\n", "has \"%9999\", which is longer than any line"},
+	    {"ssl_options = no_ticket compression\n", "t:1:15: ssl_options: \"no_ticket compression\" asks for compression"},
+	    {"ssl_options = no_tickets\n", "has \"no_tickets\", which is neither no_ticket nor no_compression"},
 	    {"login_greeting = \"open\n", "t:1: the quote \" is never closed"},
 	    {"just words\n", "expected `name = value`, `section {` or `}`"},
 	    {"!inklude x\n", "t:1:1: unknown directive !inklude x"},
@@ -268,6 +270,8 @@ effective(void **state)
 	assert_int_equal(conf.service[SERVICE_IMAP].client_limit, 1);
 	assert_int_equal(conf.service[SERVICE_IMAP].vsz_limit, 256u << 20);
 	assert_string_equal(conf.auth_socket_path, "/run/gatehouse/dovecot/login");
+	good(CERT "ssl_options = no_compression, no_ticket\nssl_dh = </x\nssl_crypto_device = y\n");
+	assert_string_equal(conf.ssl_options, "no_compression, no_ticket");
 	good(CERT "login_socket_dir = /run/dovecot/login/\nlisten = 127.0.0.1\n"
 	    "service imap-login {\n  service_count = 0\n  inet_listener imap {\n    port = 0\n  }\n}\n");
 	assert_string_equal(conf.auth_socket_path, "/run/dovecot/login/login");

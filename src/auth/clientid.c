@@ -206,7 +206,6 @@ void
 clientid_forward(const struct clientid *id, struct conn_info *info,
     char forward[CLIENTID_FORWARD_MAX])
 {
-	forward[0] = '\0';
 	for (unsigned int i = 0; i < id->n; i++) {
 		const char *key = id->pairs[i].key, *value = id->pairs[i].value;
 

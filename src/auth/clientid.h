@@ -1,5 +1,5 @@
 /*
- * What a client says of himself before login (IMAP's ID): for the log
+ * What a client says of himself before login (IMAP's ID, POP3's XCLIENT): for the log
  * (imap_id_log), for the auth server (imap_id_retain: client_id=), and, from
  * login_trusted_networks, whom he speaks for (dovecot-protocols C, "receiving side").
  * Pure.
@@ -43,8 +43,8 @@ bool clientid_log(const struct clientid *id, const char *keys, char dst[CLIENTID
 void clientid_retain(const struct clientid *id, char dst[CLIENTID_RETAIN_MAX]);
 
 /* From a trusted network.  What is no address, port or session id is left as it was.
- * Changes addresses and session of info; forward becomes "key=value" pairs, TAB
- * between them. */
+ * Changes addresses and session of info; "key=value" pairs, TAB between
+ * them, are added to forward. */
 void clientid_forward(const struct clientid *id, struct conn_info *info,
     char forward[CLIENTID_FORWARD_MAX]);
 

@@ -246,18 +246,31 @@ on_tls_info(struct conn *c, struct msgin *m)
 	return true;
 }
 
-/* ID.  Only the first may say whom its client speaks for (as in Dovecot), and is
- * logged; the last one is kept. */
+/* Of IMAP's IDs the first may say whom its client speaks for, and is logged (as in
+ * Dovecot); the last one is kept. */
+static void
+imap_id(struct conn *c, const struct clientid *id)
+{
+	const struct auth_settings *set = conns_settings();
+	char text[CLIENTID_LOG_MAX];
+
+	if (!c->id_logged && clientid_log(id, set->imap_id_log, text)) {
+		c->id_logged = true;
+		connlog_id(c, text);
+	}
+	if (set->imap_id_retain)
+		clientid_retain(id, c->client_id);
+}
+
 static bool
 on_client_id(struct conn *c, struct msgin *m)
 {
-	const struct auth_settings *set = conns_settings();
+	bool trusted = (c->info.flags & CONN_TRUSTED) != 0, imap = c->info.service == SERVICE_IMAP;
 	struct clientid id;
-	char text[CLIENTID_LOG_MAX];
 	size_t len;
 	const uint8_t *data = rd_block(&m->r, CLIENTID_DATA_MAX, &len);
 
-	if (!msg_end(m) || c->info.service != SERVICE_IMAP || !clientid_read(data, len, &id))
+	if (!msg_end(m) || !(imap || trusted) || !clientid_read(data, len, &id))
 		return false;
 	if (c->state != CS_IDLE || c->ids == IDS_MAX)
 		return stray(c);
@@ -266,17 +279,13 @@ on_client_id(struct conn *c, struct msgin *m)
 		if (c->dead || c->state != CS_IDLE)
 			return true;
 	}
-	if (c->ids++ == 0 && (c->info.flags & CONN_TRUSTED) != 0) {
+	if ((c->ids++ == 0 || !imap) && trusted) {
 		clientid_forward(&id, &c->info, c->forward);
 		c->forwarded = memcmp(&c->info.remote, &c->real_remote, sizeof(c->real_remote)) != 0 ||
 		    memcmp(&c->info.local, &c->real_local, sizeof(c->real_local)) != 0;
 	}
-	if (!c->id_logged && clientid_log(&id, set->imap_id_log, text)) {
-		c->id_logged = true;
-		connlog_id(c, text);
-	}
-	if (set->imap_id_retain)
-		clientid_retain(&id, c->client_id);
+	if (imap)
+		imap_id(c, &id);
 	return true;
 }
 

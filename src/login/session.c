@@ -56,7 +56,8 @@ session_begin(struct session *s, const struct worker *w, const struct conn_info 
 	dlg_init(&s->dlg, info->service == SERVICE_IMAP ? DLG_IMAP : DLG_POP3, &s->rules,
 	    (info->flags & CONN_TLS_OFFERED) != 0 && tls_available(), implicit,
 	    implicit || (info->flags & CONN_SECURED) != 0);
-	s->dlg.id_wanted = w->set.imap_id_wanted != 0 || (info->flags & CONN_TRUSTED) != 0;
+	s->dlg.trusted = (info->flags & CONN_TRUSTED) != 0;
+	s->dlg.id_wanted = w->set.imap_id_wanted != 0 || s->dlg.trusted;
 	if (implicit && (s->ssl = tls_new(client_fd)) == NULL)
 		session_end(s, "Out of memory for TLS");
 }

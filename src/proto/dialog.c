@@ -106,6 +106,25 @@ dlg_close(struct dlg_event *ev, const char *reason)
 	ev->reason = reason;
 }
 
+void
+dlg_id_pair(struct dlg_event *ev, const void *key, size_t key_len, const void *value,
+    size_t value_len, bool nil)
+{
+	size_t n = key_len + value_len + 3;
+	uint8_t *p = ev->data + ev->data_len;
+
+	if (ev->id_cut || n > DLG_ID_MAX - ev->data_len) {
+		ev->id_cut = true;
+		return;
+	}
+	memcpy(p, key, key_len);
+	p[key_len] = '\0';
+	p[key_len + 1] = nil ? 'N' : '=';
+	memcpy(p + key_len + 2, value, value_len);
+	p[n - 1] = '\0';
+	ev->data_len += n;
+}
+
 /* ---- mechanisms ----------------------------------------------------------- */
 
 bool

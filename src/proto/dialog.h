@@ -27,8 +27,8 @@
 #define DLG_SASL_RAW_MAX 9216 /* decoded from at most 12288 octets of base64 (RFC 4954 4) */
 #define DLG_SASL_B64_MAX 12288
 #define DLG_TAG_MAX 126
-/* IMAP's ID: "KEY\0=VALUE\0", or "KEY\0N\0" for NIL, for each pair; what is above this many
- * bytes is left out.  Empty: ID NIL. */
+/* "KEY\0=VALUE\0", or "KEY\0N\0" for NIL, for each pair; what is above this many
+ * bytes is left out.  Empty: ID NIL.  XCLIENT's are said in the words of ID. */
 #define DLG_ID_MAX 2048
 /* Input that the session must be able to hold for one command. */
 #define DLG_INPUT_MAX 16384
@@ -64,7 +64,8 @@ enum dlg_event_type {
 	DLG_MORE,        /* nothing complete: read more (or, with an unchanged full buffer of
 	                    DLG_INPUT_MAX, never: a too long line is DLG_CLOSE) */
 	DLG_REPLIED,     /* a command was done; call again for the rest */
-	DLG_ID,          /* the same, and data is what the client says of itself, DLG_ID_MAX */
+	DLG_ID,          /* the same, and data is what the client says of itself (ID), or
+	                    a trusted one of its client (XCLIENT), DLG_ID_MAX */
 	DLG_STARTTLS,    /* OK is in out; bytes behind the command must not be there */
 	DLG_AUTH_START,  /* mech, has_ir, data */
 	DLG_AUTH_CONT,   /* data */
@@ -133,6 +134,7 @@ struct dialog {
 	unsigned int bad_commands;
 	bool capability_asked;        /* IMAP: prefix "1" (B.3) */
 	bool id_wanted;               /* IMAP: DLG_ID for ID */
+	bool trusted;                 /* POP3: DLG_ID for XCLIENT */
 	bool after_starttls;          /* where every client has to ask: that says nothing */
 	bool auth_command;            /* AUTHENTICATE/AUTH rather than LOGIN/PASS */
 	size_t prompted;              /* IMAP: "+ OK" was said for the literals up to here */

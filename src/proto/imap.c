@@ -146,26 +146,6 @@ on_logout(struct dialog *d, struct imap_cursor *c, struct dlg_event *ev)
 	return DONE;
 }
 
-/* One pair as DLG_ID has it; once one does not fit none does. */
-static void
-id_pair(struct dlg_event *ev, const uint8_t *key, size_t key_len, const uint8_t *value,
-    size_t value_len, bool nil)
-{
-	size_t n = key_len + value_len + 3;
-	uint8_t *p = ev->data + ev->data_len;
-
-	if (ev->id_cut || n > DLG_ID_MAX - ev->data_len) {
-		ev->id_cut = true;
-		return;
-	}
-	memcpy(p, key, key_len);
-	p[key_len] = '\0';
-	p[key_len + 1] = nil ? 'N' : '=';
-	memcpy(p + key_len + 2, value, value_len);
-	p[n - 1] = '\0';
-	ev->data_len += n;
-}
-
 /* ("field" value ...) or NIL.  Its contents change nothing (RFC 2971 3.3), but for
  * what trusted proxies say in it; that is the auth client's business. */
 static bool
@@ -196,7 +176,7 @@ id_list(struct imap_cursor *c, struct dlg_event *ev)
 		if ((pairs > 0 && !blank) || (nk = imap_nstring(c, key, sizeof(key), &nil)) < 0 || nil ||
 		    !imap_blanks(c) || (nv = imap_nstring(c, text, sizeof(text), &nil)) < 0)
 			return false;
-		id_pair(ev, key, (size_t)nk, text, (size_t)nv, nil);
+		dlg_id_pair(ev, key, (size_t)nk, text, (size_t)nv, nil);
 	}
 	return false;
 }

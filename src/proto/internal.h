@@ -64,6 +64,10 @@ void dlg_continue_sasl(struct dialog *d, const uint8_t *in, size_t len, size_t *
 bool dlg_start_plain(struct dialog *d, const uint8_t *user, size_t user_len,
     const uint8_t *pass, size_t pass_len, struct dlg_event *ev);
 
+/* One pair as DLG_ID has it; once one does not fit none does. */
+void dlg_id_pair(struct dlg_event *ev, const void *key, size_t key_len, const void *value,
+    size_t value_len, bool nil);
+
 void dlg_close(struct dlg_event *ev, const char *reason);
 
 #endif

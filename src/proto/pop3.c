@@ -2,6 +2,7 @@
  * POP3 before login (RFC 1939, RFC 2449, RFC 2595, RFC 5034): texts and codes are
  * those of dovecot-protocols D.4 to D.6.
  */
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -16,7 +17,7 @@
 void
 pop3_greet(struct dialog *d)
 {
-	dlg_put(d, "+OK %s%s%s\r\n", d->set->greeting, d->apop[0] != '\0' ? " " : "", d->apop);
+	dlg_put(d, "+OK %s%s%s%s\r\n", d->trusted ? "[XCLIENT] " : "", d->set->greeting, d->apop[0] != '\0' ? " " : "", d->apop);
 }
 
 void
@@ -225,6 +226,118 @@ on_apop(struct dialog *d, const uint8_t *arg, size_t len, struct dlg_event *ev)
 	return true;
 }
 
+/* ---- XCLIENT: a trusted proxy says whom it speaks for ------------------------ */
+
+static bool
+is_ip(const char *s)
+{
+	uint8_t ip[16];
+
+	return inet_pton(strchr(s, ':') != NULL ? AF_INET6 : AF_INET, s, ip) == 1;
+}
+
+static bool
+is_number(const char *s)
+{
+	uint64_t n;
+
+	return str_to_u64(s, 65535, &n);
+}
+
+/* "k=v TAB k=v ..."; a word alone has an empty value. */
+static bool
+forward(struct dlg_event *ev, const char *base64)
+{
+	uint8_t raw[DLG_LINE_MAX];
+	long n = base64_decode(raw, sizeof(raw), base64, strlen(base64));
+	const char *p = (const char *)raw, *end = p + (n > 0 ? n : 0);
+
+	if (n < 0 || memchr(raw, 0, (size_t)n) != NULL)
+		return false;
+	for (const char *tab; p < end; p = tab + 1) {
+		char key[DLG_LINE_MAX + 16];
+		const char *eq;
+		size_t len;
+
+		if ((tab = memchr(p, '\t', (size_t)(end - p))) == NULL)
+			tab = end;
+		if ((eq = memchr(p, '=', (size_t)(tab - p))) == NULL)
+			eq = tab;
+		len = (size_t)snprintf(key, sizeof(key), "x-forward-%.*s", (int)(eq - p), p);
+		if (eq < tab)
+			eq++;
+		dlg_id_pair(ev, key, len, eq, (size_t)(tab - eq), false);
+	}
+	return true;
+}
+
+/* One KEY=VALUE; unknown keys are for other servers. */
+static bool
+xclient_word(struct dlg_event *ev, const char *word)
+{
+	static const struct {
+		const char *key, *id; /* id NULL: checked, no more */
+		bool (*good)(const char *value);
+	} keys[] = {{"ADDR=", "x-originating-ip", is_ip}, {"PORT=", "x-originating-port", is_number},
+	    {"SESSION=", "x-session-id", NULL}, {"TTL=", NULL, is_number}};
+
+	if (strncasecmp(word, "FORWARD=", 8) == 0)
+		return forward(ev, word + 8);
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		const char *value = word + strlen(keys[i].key);
+
+		if (strncasecmp(word, keys[i].key, strlen(keys[i].key)) != 0)
+			continue;
+		if (keys[i].good != NULL && !keys[i].good(value))
+			return false;
+		if (keys[i].id != NULL)
+			dlg_id_pair(ev, keys[i].id, strlen(keys[i].id), value, strlen(value), false);
+	}
+	return true;
+}
+
+static bool
+speaks_for(struct dialog *d, bool good, struct dlg_event *ev)
+{
+	if (!d->trusted)
+		dlg_put(d, "+OK You are not from trusted IP - ignoring\r\n");
+	else
+		dlg_put(d, good ? "+OK Updated\r\n" : "-ERR Invalid parameters\r\n");
+	if (d->trusted && good)
+		ev->type = DLG_ID;
+	else
+		ev->data_len = 0;
+	return true;
+}
+
+static bool
+on_xclient(struct dialog *d, const uint8_t *arg, size_t len, struct dlg_event *ev)
+{
+	bool good = true;
+
+	ev->id_cut = false;
+	for (size_t at = 0, n; d->trusted && good && at < len; at += n + 1) {
+		const uint8_t *blank = memchr(arg + at, ' ', len - at);
+		char word[DLG_LINE_MAX + 1];
+
+		n = (blank != NULL ? (size_t)(blank - arg) : len) - at;
+		str_copy_n(word, sizeof(word), arg + at, n);
+		good = xclient_word(ev, word);
+	}
+	return speaks_for(d, good, ev);
+}
+
+/* An older form of XCLIENT ADDR=. */
+static bool
+on_xoip(struct dialog *d, const uint8_t *arg, size_t len, struct dlg_event *ev)
+{
+	char word[DLG_LINE_MAX + 8];
+
+	ev->id_cut = false;
+	snprintf(word, sizeof(word), "ADDR=%.*s", (int)len, (const char *)arg);
+	return speaks_for(d, xclient_word(ev, word), ev);
+}
+
 static const struct {
 	const char *name;
 	handler handle;
@@ -236,6 +349,8 @@ static const struct {
     {"APOP", on_apop},
     {"STLS", on_stls},
     {"QUIT", on_quit},
+    {"XCLIENT", on_xclient},
+    {"XOIP", on_xoip},
 };
 
 static bool

@@ -27,7 +27,7 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct conn_info info = {.session = "s", .remote = {AF_INET, 1, {1}}, .local = {AF_INET, 2, {2}}};
-	char line[CLIENTID_LOG_MAX], kept[CLIENTID_RETAIN_MAX], forward[CLIENTID_FORWARD_MAX];
+	char line[CLIENTID_LOG_MAX], kept[CLIENTID_RETAIN_MAX], forward[CLIENTID_FORWARD_MAX] = "";
 	struct clientid id;
 
 	if (!clientid_read(data, size, &id))

@@ -55,7 +55,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	set.plaintext_allowed = (data[0] & 8) != 0;
 	dlg_init(&d, (data[0] & 1) != 0 ? DLG_POP3 : DLG_IMAP, &set, (data[0] & 16) != 0,
 	    (data[0] & 32) != 0, (data[0] & 96) != 0);
-	d.id_wanted = (data[0] & 128) != 0;
+	d.id_wanted = d.trusted = (data[0] & 128) != 0;
 	dlg_set_mechs(&d, mechs, 3);
 	if ((data[0] & 128) != 0)
 		dlg_set_apop(&d, "<1.2.3@x>");

@@ -21,7 +21,7 @@ enum {
 	T_MINUS = 32,   /* LITERAL- */
 	T_APOP = 64,
 	T_NO_PLAIN = 128, /* the auth server has no PLAIN */
-	T_ID = 256 /* the session wants to know what clients say of themselves */
+	T_ID = 256 /* the session wants to know what clients say of themselves; a trusted one */
 };
 
 struct row {
@@ -174,7 +174,7 @@ run_row(const struct row *r, enum dlg_proto proto, size_t step, size_t split, st
 	    .plaintext_allowed = (r->flags & T_CLEAR) != 0};
 	dlg_init(&dlg, proto, &set, (r->flags & T_OFFERED) != 0, (r->flags & T_TLS) != 0,
 	    (r->flags & (T_TLS | T_SECURED)) != 0);
-	dlg.id_wanted = (r->flags & T_ID) != 0;
+	dlg.id_wanted = dlg.trusted = (r->flags & T_ID) != 0;
 	dlg_set_mechs(&dlg, test_mechs + ((r->flags & T_NO_PLAIN) != 0 ? 2 : 0),
 	    sizeof(test_mechs) / sizeof(test_mechs[0]) - ((r->flags & T_NO_PLAIN) != 0 ? 2 : 0));
 	if ((r->flags & T_APOP) != 0)

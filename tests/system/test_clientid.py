@@ -1,8 +1,10 @@
 """IMAP's ID before login: answer, log, auth server, and whom a trusted proxy speaks for."""
 
+import base64
 import os
 import re
 
+import harness
 from harness import SystemTest, eventually
 
 ID = ('ID ("name" "Th\u00fcnder" "version" "1.0 (x), rip=192.0.2.1" "os" NIL "x-originating-ip" '
@@ -99,6 +101,31 @@ class Id(SystemTest):
         # The mail process has it for its own log, and for `doveadm who`.
         good.command("SELECT INBOX")
         self.assertIn("2001:db8::9", self.dovecot.doveadm("who", "-1"))
+
+    def test_xclient(self):
+        mark = self.gh.mark()
+        c = harness.Pop(self.gh.server("pop3"), source="127.0.9.7", greet=False)
+        self.keep(c)
+        self.assertTrue(c.line().startswith("+OK [XCLIENT] "))
+        forward = base64.b64encode(b"team=red\tb=2").decode()
+        self.assertEqual(c.command(f"XCLIENT ADDR=203.0.113.7 PORT=99 SESSION=pop1 TTL=3 FORWARD={forward}"),
+                         "+OK Updated")
+        self.assertEqual(c.command("XCLIENT ADDR=x"), "-ERR Invalid parameters")
+        c.command("STLS")
+        c.start_tls()
+        self.assertEqual(c.login(), "+OK Logged in.")
+        self.gh.wait_log(r"pop3-login: Info: Login: user=<alice>, rip=203\.0\.113\.7, lip=\S+, "
+                         r"ports=\d+/99, real=127\.0\.9\.7/\d+, session=<pop1>, TLS$", 20, mark)
+        fields = self.asked("pop1")
+        self.assertIn("real_rip=127.0.9.7", fields)
+        self.assertTrue([f for f in fields if f.startswith("forward_fields=team=red")])
+        # A stranger is not heard, and not believed.
+        c = self.pop3()
+        self.assertEqual(c.command("XCLIENT ADDR=203.0.113.8"),
+                         "+OK You are not from trusted IP - ignoring")
+        c.close()
+        self.assertTrue(self.gh.wait_log(r"Disconnected.*rip=127\.0\.0\.1,", 20, mark))
+        self.assertFalse(self.gh.find_log(r"203\.0\.113\.8", mark))
 
     def test_one_line_for_each_connection(self):
         mark = self.gh.mark()

@@ -133,6 +133,7 @@ forwarded(void **state)
 	assert_string_equal(info.session, "abc/+DEF0123");
 	assert_string_equal(forward, "team=blue \303\251\tx_Y-1=");
 	before = info;
+	forward[0] = '\0';
 	READ("x-originating-ip\0=192.0.2\0x-originating-port\0=70000\0x-connected-ip\0=a::b::c\0x-connected-port\0=-1\0"
 	    "x-session-id\0=a b\0x-forward-\0=x\0x-forward-a=b\0=x\0x-forward-c\0=x\ty\0x-forward-d\0N\0"
 	    "x-forward-nopassword\0=\n\0");
@@ -154,6 +155,7 @@ forwarded_bounded(void **state)
 	struct conn_info info = {.session = "own"};
 
 	(void)state;
+	forward[0] = '\0';
 	memset(value, 'v', 200);
 	id.n = 4;
 	for (int i = 0; i < 4; i++)
@@ -161,6 +163,10 @@ forwarded_bounded(void **state)
 	id.pairs[3].value = "w";
 	clientid_forward(&id, &info, forward);
 	assert_int_equal(strlen(forward), 202 + 1 + 202 + 1 + 3); /* the third is too much, the last is not */
+	id.n = 1;
+	id.pairs[0].value = "again";
+	clientid_forward(&id, &info, forward);
+	assert_non_null(strstr(forward, "\tk=w\tk=again")); /* of another XCLIENT: added */
 }
 
 int

@@ -15,6 +15,9 @@
 #define NOAUTH "-ERR [AUTH] Authentication failed.\r\n"
 #define NOPLAIN \
 	"-ERR [AUTH] Plaintext authentication disallowed on non-secure (SSL/TLS) connections.\r\n"
+#define STRANGER "+OK You are not from trusted IP - ignoring\r\n"
+#define UPDATED "+OK Updated\r\n"
+#define INVALID "-ERR Invalid parameters\r\n"
 #define UNKNOWN "-ERR Unknown command.\r\n"
 #define CAPA "+OK\r\nCAPA\r\nTOP\r\nUIDL\r\nRESP-CODES\r\nPIPELINING\r\nAUTH-RESP-CODE\r\n"
 #define DIGEST "00112233445566778899aabbccddeeff"
@@ -41,6 +44,17 @@ static const struct row rows[] = {
     {"tab_in_sasl", T_TLS, "AUTH PLAIN AGEA\tYg==\r\nAUTH PLAIN\tx\r\n", 0, "",
 	"-ERR [AUTH] Invalid base64 data in initial response\r\n"
 	"-ERR [AUTH] Unsupported authentication mechanism.\r\n", "REFUSED PLAIN	x|"},
+    {"xclient_of_a_stranger", T_TLS, "XCLIENT ADDR=192.0.2.1\r\nXOIP 192.0.2.1\r\nxclient\r\nXCLIENT ADDR=x\r\n", 0, "",
+	STRANGER STRANGER STRANGER STRANGER, ""},
+    {"xclient", T_TLS | T_ID, "XCLIENT ADDR=192.0.2.1 PORT=77  SESSION=abc TTL=4 FOO=x FORWARD=YT1iCWM9ZCBlCWJhcmU=\r\n"
+	"xclient addr=2001:db8::1\r\nXOIP 192.0.2.9\r\nXCLIENT\r\n", 0, "",
+	UPDATED UPDATED UPDATED UPDATED,
+	"ID x-originating-ip~=192.0.2.1~x-originating-port~=77~x-session-id~=abc~x-forward-a~=b~"
+	"x-forward-c~=d e~x-forward-bare~=~|ID x-originating-ip~=2001:db8::1~|ID x-originating-ip~=192.0.2.9~|ID |"},
+    {"xclient_malformed", T_TLS | T_ID, "XCLIENT ADDR=nonsense\r\nXCLIENT ADDR=192.0.2.1 PORT=65536\r\n"
+	"XCLIENT TTL=x\r\nXCLIENT FORWARD=!!\r\nXCLIENT FORWARD=YT1iAGM=\r\nXOIP\r\nXOIP 1.2.3\r\nCAPA\r\n", 0, "",
+	INVALID INVALID INVALID INVALID INVALID INVALID INVALID
+	CAPA "USER\r\nSASL PLAIN LOGIN SCRAM-SHA-256\r\n.\r\n", ""},
     {"auth_list", T_TLS, "AUTH\r\n", 0, "", "+OK\r\nPLAIN\r\nLOGIN\r\nSCRAM-SHA-256\r\n.\r\n", ""},
     {"auth_initial_response", T_TLS, "AUTH PLAIN AGEAYg==\r\n", 0, "f", NOAUTH, "START PLAIN ~a~b|"},
     {"auth_empty_initial_response", T_TLS, "AUTH PLAIN =\r\n", 0, "f", NOAUTH, "START PLAIN |"},

@@ -7,6 +7,7 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include "auth/count.h"
 #include "auth/peers.h"
 #include "auth/sockdir.h"
 #include "common/log.h"
@@ -117,6 +118,8 @@ conn_tls_on(uint32_t id)
 
 	if (c == NULL)
 		return false;
+	if (!c->tls)
+		count(c->info.service, COUNT_TLS);
 	c->tls = true;
 	/* Anybody on the way could have said it; a trusted proxy says whom it speaks for
 	 * before STARTTLS, and the way to it is trusted. */
@@ -310,6 +313,7 @@ on_refused(struct conn *c, struct msgin *m)
 	c->refused = outcomes[why];
 	if (c->attempts == 0)
 		str_clean(c->mech.name, sizeof(c->mech.name), mech, strlen(mech));
+	count_failure(c->info.service, c->refused);
 	connlog_failed(c, c->refused);
 	return true;
 }

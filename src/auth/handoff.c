@@ -6,6 +6,7 @@
 #include <sys/epoll.h>
 #include <time.h>
 
+#include "auth/count.h"
 #include "auth/peers.h"
 #include "auth/sockdir.h"
 #include "common/log.h"
@@ -82,6 +83,7 @@ unanswered(struct conn *c, const char *why, int err)
 static void
 taken(struct conn *c, int32_t pid)
 {
+	count(c->info.service, COUNT_LOGINS);
 	connlog_login(c, pid);
 	peers_logged_in(c->info.id);
 	tell_result(c, 0, "");

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "auth/conn.h"
+#include "auth/count.h"
 #include "auth/loop.h"
 #include "common/log.h"
 #include "ipc/msg.h"
@@ -135,6 +136,16 @@ peers_catch_up(void)
 	serve(&signer);
 }
 
+void
+peers_tell_stats(const struct stats *s)
+{
+	if (control.watch.fd == -1)
+		return;
+	msg_begin(&out, MSG_STATS, 0);
+	stats_put(&out.w, s);
+	msg_send(control.watch.fd, &out); /* lost: the next one says it all again */
+}
+
 /* ---- what they say -------------------------------------------------------- */
 
 static bool
@@ -204,6 +215,7 @@ from_supervisor(struct msgin *m)
 	if (m->type == MSG_STOP) {
 		conns_drop_all();
 		conns_reap();
+		count_tell();
 		_exit(0);
 	}
 	if (m->type != MSG_PEER)

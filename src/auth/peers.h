@@ -8,6 +8,8 @@
 
 #include <stdint.h>
 
+#include "ipc/stats.h"
+
 /* Watch the control pair. */
 void peers_start(int control_fd);
 /* Serve what launcher and signer have sent so far, in this order: done before a
@@ -16,5 +18,8 @@ void peers_catch_up(void);
 /* CONN_LOGGED_IN, kept until the launcher's queue has room: without it the
  * launcher would end the session. */
 void peers_logged_in(uint32_t id);
+
+/* STATS to the supervisor. */
+void peers_tell_stats(const struct stats *s);
 
 #endif

@@ -5,6 +5,7 @@
 #include <strings.h>
 #include <time.h>
 
+#include "auth/count.h"
 #include "auth/sockdir.h"
 #include "common/log.h"
 #include "common/str.h"
@@ -74,6 +75,7 @@ void
 request_fail(struct conn *c, const struct auth_failure *f)
 {
 	c->outcome = f->outcome;
+	count_failure(c->info.service, f->outcome);
 	connlog_failed(c, f->outcome);
 	if (c->retry_result != 0) {
 		/* The client's answer is the mail process's, or the lack of it. */

@@ -1,4 +1,5 @@
 #include "auth/conn.h"
+#include "auth/count.h"
 
 #include <errno.h>
 #include <string.h>
@@ -153,6 +154,7 @@ conn_open(struct msgin *m)
 			log_warnx("too many connections before login (%u)", nslots);
 		return;
 	}
+	count(info.service, COUNT_CONNECTIONS);
 	c->state = CS_IDLE;
 	c->info = info;
 	c->real_remote = info.remote;
@@ -234,6 +236,8 @@ bury(struct conn *c)
 
 	if (!c->logged_in) {
 		request_forget(c); /* also an OK that nobody took (gotcha 10) */
+		if (c->attempts == 0 && c->refused == OUT_NONE)
+			count(c->info.service, COUNT_NO_ATTEMPT);
 		connlog_end(c);
 	}
 	timer_clear(&c->timer);

@@ -78,6 +78,42 @@ config_main(int argc, char **argv)
 	return status;
 }
 
+/* ---- stats ---------------------------------------------------------------- */
+
+int
+stats_main(int argc, char **argv)
+{
+	struct config *c = calloc(1, sizeof(*c));
+	struct diag d = {0};
+	char path[300], text[4096];
+	const char *file;
+	bool unused;
+	FILE *f = NULL;
+	int status = EX_CONFIG;
+	size_t n;
+
+	if (c == NULL || !options(argc, argv, "c:", &file, &unused)) {
+		free(c);
+		return EX_USAGE;
+	}
+	config_defaults(c);
+	plan_build_tree(c);
+	if (config_load(c, file, NULL, &d) == -1) {
+		print_diag(&d);
+	} else {
+		snprintf(path, sizeof(path), "%s/stats", c->base_dir);
+		status = (f = fopen(path, "re")) != NULL ? EX_OK : EX_UNAVAILABLE;
+		if (f == NULL)
+			fprintf(stderr, "gatehouse: %s: %s (is it running?)\n", path, strerror(errno));
+	}
+	while (f != NULL && (n = fread(text, 1, sizeof(text), f)) > 0)
+		fwrite(text, 1, n, stdout);
+	if (f != NULL)
+		fclose(f);
+	free(c);
+	return status;
+}
+
 /* ---- check ---------------------------------------------------------------- */
 
 static bool

@@ -10,5 +10,7 @@
 int check_main(int argc, char **argv);
 /* `gatehouse config [-n]`. */
 int config_main(int argc, char **argv);
+/* stats: what the running supervisor has counted. */
+int stats_main(int argc, char **argv);
 
 #endif

@@ -11,6 +11,7 @@
 #include "supervisor/helper.h"
 #include "supervisor/reported.h"
 #include "supervisor/rundir.h"
+#include "supervisor/statistics.h"
 
 #define START_MS 30000     /* from exec to hello and good keys */
 #define STOP_MS 2000       /* from STOP to SIGKILL */
@@ -231,6 +232,18 @@ on_worker_layers(struct generation *g, struct helper *h, struct msgin *m)
 }
 
 static bool
+on_stats(struct generation *g, struct helper *h, struct msgin *m)
+{
+	struct stats now;
+
+	(void)g;
+	if (!stats_get(&m->r, &now))
+		return false;
+	statistics_add(&h->stats, &now);
+	return true;
+}
+
+static bool
 on_drained(struct generation *g, struct helper *h, struct msgin *m)
 {
 	(void)h;
@@ -259,6 +272,8 @@ dispatch(struct generation *g, struct helper *h, struct msgin *m)
 		return on_key_info(g, h, m);
 	case MSG_WORKER_LAYERS:
 		return on_worker_layers(g, h, m);
+	case MSG_STATS:
+		return on_stats(g, h, m);
 	case MSG_DRAINED:
 		return on_drained(g, h, m);
 	default:

@@ -14,6 +14,7 @@
 #include "confine/layers.h"
 #include "confine/record.h"
 #include "ipc/msg.h"
+#include "ipc/stats.h"
 #include "supervisor/listen.h"
 #include "supervisor/logger.h"
 #include "supervisor/plan.h"
@@ -34,6 +35,7 @@ struct helper {
 	struct layer_report layers;
 	unsigned int failures;     /* in a row; the back-off doubles with each */
 	uint64_t restart_at, started_at;
+	struct stats stats;        /* of the auth client: what it said last */
 };
 
 enum generation_state {

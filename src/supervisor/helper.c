@@ -122,6 +122,7 @@ helper_close(struct helper *h)
 	h->control_fd = -1;
 	logpipe_close(&h->log);
 	logpipe_close(&h->worker_log);
+	memset(&h->stats, 0, sizeof(h->stats));
 	h->state = HELPER_DOWN;
 	h->pid = 0;
 }

@@ -17,6 +17,7 @@ static const char usage_text[] =
     "                                          not start\n"
     "       gatehouse config [-n] [-c FILE]    the effective settings (-n: only those that\n"
     "                                          differ from the defaults)\n"
+    "       gatehouse stats [-c FILE]          counters of the running one, for Prometheus\n"
     "       gatehouse policy COMMAND ...       check, explain, count, list, eval, diff, export,\n"
     "                                          verify, doctor, trace (--help says more)\n"
     "       gatehouse confine POLICY [--] CMD  run any program under a policy\n"
@@ -30,6 +31,7 @@ static const struct command {
 } commands[] = {
     {"check", check_main},
     {"config", config_main},
+    {"stats", stats_main},
     {"policy", policy_main},
     {"confine", confine_main},
 };

@@ -19,7 +19,8 @@
 
 #define ORPHAN_WAIT_MS 5000
 
-static char base[PATH_MAX - 64], pid_path[PATH_MAX], list_path[PATH_MAX];
+static char base[PATH_MAX - 64], pid_path[PATH_MAX], list_path[PATH_MAX],
+    stats_path[PATH_MAX];
 static int lock_fd = -1;
 
 int
@@ -31,6 +32,7 @@ rundir_lock(const char *base_dir, struct diag *d)
 	snprintf(base, sizeof(base), "%s", base_dir);
 	snprintf(pid_path, sizeof(pid_path), "%s/gatehouse.pid", base);
 	snprintf(list_path, sizeof(list_path), "%s/helpers", base);
+	snprintf(stats_path, sizeof(stats_path), "%s/stats", base);
 	if (mkdir(base_dir, 0755) == -1 && errno != EEXIST) {
 		diag_set(d, NULL, 0, 0, "cannot make base_dir %s: %s", base_dir, strerror(errno));
 		return -1;
@@ -150,12 +152,30 @@ rundir_list(const pid_t *pids, unsigned int n)
 }
 
 void
+rundir_stats(const struct stats *s)
+{
+	char tmp[PATH_MAX + 8];
+	FILE *f;
+
+	snprintf(tmp, sizeof(tmp), "%s.new", stats_path);
+	if ((f = fopen(tmp, "we")) == NULL) {
+		logger_line('W', "cannot write %s: %s", tmp, strerror(errno));
+		return;
+	}
+	fchmod(fileno(f), 0644);
+	stats_print(s, f);
+	if (fclose(f) != 0 || rename(tmp, stats_path) == -1)
+		logger_line('W', "cannot write %s: %s", stats_path, strerror(errno));
+}
+
+void
 rundir_unlock(void)
 {
 	if (lock_fd == -1)
 		return;
 	forget_all();
 	unlink(list_path);
+	unlink(stats_path);
 	unlink(pid_path);
 	close(lock_fd);
 	lock_fd = -1;

@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include "common/diag.h"
+#include "ipc/stats.h"
 
 /* Make base_dir if it is missing, lock base_dir/gatehouse.pid, write our pid.
  * -1 and d: another one is running (its pid is named), or no right. */
@@ -30,5 +31,8 @@ void rundir_forget(unsigned int generation);
 
 /* A clean end: remove the files. */
 void rundir_unlock(void);
+
+/* A file of counters, replaced as a whole; removed at the end. */
+void rundir_stats(const struct stats *s);
 
 #endif

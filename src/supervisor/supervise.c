@@ -19,6 +19,7 @@
 #include "supervisor/generation.h"
 #include "supervisor/reported.h"
 #include "supervisor/rundir.h"
+#include "supervisor/statistics.h"
 
 #define GENERATIONS_MAX 64
 
@@ -298,6 +299,8 @@ timeout(uint64_t now)
 	for (struct generation *g = sv.generations; g != NULL; g = g->next)
 		if (generation_next(g) < t)
 			t = generation_next(g);
+	if (statistics_next() < t)
+		t = statistics_next();
 	if (t == UINT64_MAX)
 		return -1;
 	return t <= now ? 0 : t - now > 60000 ? 60000 : (int)(t - now);
@@ -346,6 +349,7 @@ loop(void)
 			stop_all();
 		for (struct generation *g = sv.generations; g != NULL; g = g->next)
 			generation_tick(g, now);
+		statistics_tick(now);
 		retire_older();
 		say_ready();
 		sweep();

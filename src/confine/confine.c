@@ -207,7 +207,7 @@ intermediate(struct entering *e, void (*last)(struct entering *e))
 	e->s->layer = LAYER__MAX;
 	if (e->userns && (!ids_enter(e) || !ns_enter_user(e)))
 		return false;
-	if (!ns_enter_rest(e))
+	if (!ns_enter_rest(e) || !ns_forbid_nesting(e))
 		return false;
 	pid = syscall(SYS_clone, CLONE_PARENT | CLONE_PARENT_SETTID | SIGCHLD, 0UL, &e->s->pid,
 	    0UL, 0UL);

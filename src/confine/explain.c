@@ -23,6 +23,7 @@ static const char *const way_out[LAYER__MAX] = {
     [LAYER_IPCNS] = "needs CAP_SYS_ADMIN or a user namespace",
     [LAYER_UTSNS] = "needs CAP_SYS_ADMIN or a user namespace",
     [LAYER_CGROUPNS] = "needs CAP_SYS_ADMIN or a user namespace",
+    [LAYER_NESTING] = "needs a user namespace, and a /proc/sys/user that can be written in it",
     [LAYER_ROOT] = "mounting must be possible in a mount namespace of its own",
     [LAYER_CAPS] = "capset and prctl must not be filtered around us",
     [LAYER_SECUREBITS] = "needs CAP_SETPCAP or a user namespace",

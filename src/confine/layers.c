@@ -19,6 +19,7 @@ static const struct {
     [LAYER_IPCNS] = {"ipc namespace", "ipc"},
     [LAYER_UTSNS] = {"uts namespace", "uts"},
     [LAYER_CGROUPNS] = {"cgroup namespace", "cgroup"},
+    [LAYER_NESTING] = {"no nesting", "nesting"},
     [LAYER_ROOT] = {"root", "root"},
     [LAYER_CAPS] = {"capabilities", "caps"},
     [LAYER_SECUREBITS] = {"securebits", "securebits"},

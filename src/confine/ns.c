@@ -103,3 +103,41 @@ ns_enter_rest(struct entering *e)
 	}
 	return true;
 }
+
+/*
+ * The limits of our own user namespace: nothing below it can be above them, whatever
+ * capabilities it thinks it has.  Without a user namespace of our own the files are the
+ * host's and are never touched.  (Mount namespaces are not among them: making the root
+ * takes one more.  They need a capability, and there is no way to have one.)
+ */
+static int
+zero_limits(bool own)
+{
+	static const char *const files[] = {"max_user_namespaces", "max_net_namespaces",
+	    "max_pid_namespaces", "max_ipc_namespaces", "max_uts_namespaces",
+	    "max_cgroup_namespaces", "max_time_namespaces", "max_inotify_instances",
+	    "max_inotify_watches", "max_fanotify_groups", "max_fanotify_marks"};
+
+	if (!own) {
+		errno = EOPNOTSUPP;
+		return -1;
+	}
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		char path[64];
+
+		snprintf(path, sizeof(path), "/proc/sys/user/%s", files[i]);
+		/* ENOENT: younger than this kernel, all but the first. */
+		if (write_file(path, "0") == -1 && (i == 0 || errno != ENOENT))
+			return -1;
+	}
+	return 0;
+}
+
+bool
+ns_forbid_nesting(struct entering *e)
+{
+	enum layer_need need = e->req->policy->nesting;
+
+	return need == NEED_OFF ||
+	    step(e, LAYER_NESTING, need, zero_limits(e->userns), "write to /proc/sys/user");
+}

@@ -60,6 +60,7 @@ want_all(struct policy *p)
 	memset(p, 0, sizeof(*p));
 	for (int i = 0; i < PNS__MAX; i++)
 		p->ns[i] = NEED_OPTIONAL;
+	p->nesting = NEED_OPTIONAL;
 	p->groups_none = true;
 	p->root = PROOT_EMPTY;
 	p->root_need = NEED_OPTIONAL;

@@ -142,6 +142,7 @@ int parse_st_caps(struct parser *ps);
 int parse_st_namespaces(struct parser *ps);
 int parse_st_root(struct parser *ps);
 int parse_st_landlock(struct parser *ps);
+int parse_st_nesting(struct parser *ps);
 int parse_st_mdwe(struct parser *ps);
 int parse_st_seccomp(struct parser *ps);
 int parse_st_memory(struct parser *ps);

@@ -258,6 +258,8 @@ static const struct statement {
 	"caps none|NAME... [no-user-namespace NAME...] [NEED]"},
     {"namespaces", parse_st_namespaces, true, true,
 	"namespaces user NEED mount NEED net NEED pid NEED ipc NEED uts NEED cgroup NEED"},
+    {"nesting", parse_st_nesting, true, false,
+	"nesting none required|optional|off"},
     {"root", parse_st_root, true, true,
 	"root host, or root empty|sockets read-only [NEED]"},
     {"landlock", parse_st_landlock, true, true,

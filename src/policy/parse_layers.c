@@ -245,6 +245,14 @@ parse_st_landlock(struct parser *ps)
 }
 
 int
+parse_st_nesting(struct parser *ps)
+{
+	if (parse_keyword(ps, "none") == -1)
+		return -1;
+	return parse_need(ps, &ps->p->nesting);
+}
+
+int
 parse_st_mdwe(struct parser *ps)
 {
 	return parse_need(ps, &ps->p->mdwe);

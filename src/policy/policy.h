@@ -141,6 +141,7 @@ struct policy {
 	unsigned int landlock_min_abi;
 	struct policy_reach reach[POLICY_REACH_MAX];
 	unsigned int nreach;
+	enum layer_need nesting; /* need of "nothing can be nested in the user namespace" */
 	enum layer_need mdwe;
 	enum layer_need seccomp;
 	enum layer_need secret_memory; /* key signer: memory secret required|optional */

@@ -170,6 +170,8 @@ narrower_layers(const struct policy *base, const struct policy *site, struct dia
 	for (unsigned int i = 0; i < site->nreach; i++)
 		if (base->landlock != NEED_OFF && !reach_covered(base, &site->reach[i]))
 			return wider(site, d, "landlock", policy_reach_name(site->reach[i].kind));
+	if (site->nesting < base->nesting)
+		return wider(site, d, "nesting", "");
 	if (site->mdwe < base->mdwe)
 		return wider(site, d, "mdwe", "");
 	if (site->secret_memory < base->secret_memory)

@@ -44,6 +44,9 @@ static const struct {
 	NS_WAY},
     [LAYER_CGROUPNS] = {"the machine's control groups are not visible",
 	"the path of the control group can be seen by who can open files: no worker", NS_WAY},
+    [LAYER_NESTING] = {"no namespace, inotify or fanotify instance can be made inside of ours",
+	"only seccomp keeps a process from making a user namespace of its own, with every "
+	"capability in it", "a user namespace, and a /proc/sys/user that can be written in it"},
     [LAYER_ROOT] = {"the root is an empty read-only directory",
 	"chroot into a removed directory instead, where that is possible",
 	"mounting in a mount namespace of its own has to be possible"},
@@ -87,6 +90,8 @@ need_of(const struct policy_set *s, enum layer l)
 			continue;
 		if (l >= LAYER_USERNS && l <= LAYER_CGROUPNS)
 			need = p->ns[l - LAYER_USERNS]; /* the same order */
+		else if (l == LAYER_NESTING)
+			need = p->nesting;
 		else if (l == LAYER_ROOT)
 			need = p->root == PROOT_HOST ? NEED_OFF : p->root_need;
 		else if (l == LAYER_CAPS)

@@ -157,6 +157,8 @@ list_layers(FILE *f, const struct policy *p)
 			fprintf(f, "  %s \"%s\"", policy_reach_name(r->kind), r->path);
 	}
 	fputc('\n', f);
+	if (p->nesting != NEED_OFF)
+		fprintf(f, "nesting    none %s\n", policy_need_name(p->nesting));
 	fprintf(f, "mdwe       %s\n", policy_need_name(p->mdwe));
 	if (p->secret_memory != NEED_OFF)
 		fprintf(f, "memory     secret %s\n", policy_need_name(p->secret_memory));

@@ -266,6 +266,7 @@ verify_layers(struct verify *v)
 	check_limits(v, p);
 	if (v->role != VROLE_SUPERVISOR)
 		check_reported(v, LAYER_SECUREBITS, may ? p->caps_need : NEED_OPTIONAL, 0);
+	check_reported(v, LAYER_NESTING, p->nesting, 0);
 	check_reported(v, LAYER_MDWE, p->mdwe, 0);
 	check_reported(v, LAYER_LANDLOCK, p->landlock, p->landlock_min_abi);
 	check_reported(v, LAYER_SECRET_MEM, p->secret_memory, 0);

@@ -222,6 +222,7 @@ full_policy(struct policy *p)
 	for (int i = 0; i < PNS__MAX; i++)
 		p->ns[i] = NEED_REQUIRED;
 	p->ns[PNS_USER] = NEED_OPTIONAL;
+	p->nesting = NEED_OPTIONAL;
 	p->groups_none = true;
 	p->caps_need = p->root_need = NEED_REQUIRED;
 	p->root = PROOT_EMPTY;

@@ -12,10 +12,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -152,6 +154,14 @@ say_net(void)
 	close(s);
 }
 
+/* Last: it may be another user namespace afterwards. */
+static void
+say_nesting(void)
+{
+	say("watch", outcome(inotify_init1(IN_CLOEXEC)));
+	say("nested", outcome(unshare(CLONE_NEWUSER)));
+}
+
 static void
 say_connect(const char *path)
 {
@@ -195,6 +205,7 @@ main(int argc, char **argv)
 			say_limit("fsize", RLIMIT_FSIZE);
 			say_limit("core", RLIMIT_CORE);
 			say_limit("as", RLIMIT_AS);
+			say_nesting();
 		}
 	}
 	dprintf(FD_OUT, "argv0 0 %s\nend 0\n", argv[0]);

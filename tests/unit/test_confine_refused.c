@@ -28,8 +28,9 @@ BODY(user_optional_as_root)
 	setup(NEED_OPTIONAL);
 	expect_life();
 	expect_state(LAYER_USERNS, LAYER_REFUSED, EPERM);
+	expect_state(LAYER_NESTING, LAYER_ABSENT, EOPNOTSUPP);
 	for (int l = LAYER_IDS; l <= LAYER_NO_NEW_PRIVS; l++)
-		if (l != LAYER_USERNS)
+		if (l != LAYER_USERNS && l != LAYER_NESTING)
 			expect_state((enum layer)l, LAYER_ENFORCED, 0);
 	CHECK_INT(said(&m, "uid"), INMATE_UID);
 	CHECK_INT(said(&m, "groups"), 0);
@@ -67,7 +68,9 @@ BODY(user_with_nothing)
 	r.optional = ALL_OPTIONAL;
 	expect_life();
 	for (int l = LAYER_USERNS; l <= LAYER_SECUREBITS; l++)
-		expect_state((enum layer)l, LAYER_REFUSED, EPERM);
+		if (l != LAYER_NESTING)
+			expect_state((enum layer)l, LAYER_REFUSED, EPERM);
+	expect_state(LAYER_NESTING, LAYER_ABSENT, EOPNOTSUPP);
 	expect_state(LAYER_RLIMITS, LAYER_ENFORCED, 0);
 	expect_state(LAYER_NO_NEW_PRIVS, LAYER_ENFORCED, 0);
 	CHECK_INT(said(&m, "nnp"), 1);

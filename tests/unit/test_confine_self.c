@@ -60,8 +60,9 @@ BODY(supervisor_without_user_namespaces)
 	check_self(p.caps | p.caps_no_userns);
 	setup(NEED_OPTIONAL);
 	expect_life();
+	expect_state(LAYER_NESTING, LAYER_ABSENT, EOPNOTSUPP);
 	for (int l = LAYER_IDS; l <= LAYER_NO_NEW_PRIVS; l++)
-		if (l != LAYER_USERNS)
+		if (l != LAYER_USERNS && l != LAYER_NESTING)
 			expect_state((enum layer)l, LAYER_ENFORCED, 0);
 	CHECK_INT(said(&m, "bounding"), 0);
 	CHECK_INT(said(&m, "uid"), INMATE_UID);

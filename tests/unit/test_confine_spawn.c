@@ -57,7 +57,9 @@ static void
 check_report(enum layer_state userns)
 {
 	for (int l = LAYER_GROUPS; l <= LAYER_NO_NEW_PRIVS; l++) {
-		if (l != LAYER_USERNS)
+		if (l == LAYER_NESTING && userns != LAYER_ENFORCED)
+			CHECK_INT(m.rep.state[l], LAYER_ABSENT); /* it would be everybody's */
+		else if (l != LAYER_USERNS)
 			CHECK_INT(m.rep.state[l], LAYER_ENFORCED);
 		else
 			CHECK_INT(m.rep.state[l], userns);
@@ -69,6 +71,18 @@ handler(int sig)
 {
 	(void)sig;
 	_exit(99);
+}
+
+/* Ours, and with it the machine's, stays as it was. */
+static bool
+nesting_possible(void)
+{
+	char text[32] = "";
+	int fd = open("/proc/sys/user/max_user_namespaces", O_RDONLY | O_CLOEXEC);
+
+	CHECK(fd != -1 && read(fd, text, sizeof(text) - 1) > 0);
+	close(fd);
+	return atoi(text) > 0;
 }
 
 static void
@@ -89,6 +103,9 @@ whole_life(enum layer_state userns)
 	check_report(userns);
 	inmate_listen(&m);
 	check_inside(geteuid() == 0);
+	CHECK_INT(said(&m, "nested"), userns == LAYER_ENFORCED ? ENOSPC : 0);
+	CHECK_INT(said(&m, "watch"), userns == LAYER_ENFORCED ? EMFILE : 0);
+	CHECK(nesting_possible());
 	CHECK_INT(inmate_end(&m), 7 << 8);
 	close(r.image_fd);
 }

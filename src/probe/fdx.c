@@ -90,6 +90,25 @@ fdx_socket(const struct test *t)
 	}
 }
 
+/* The client's socket is of the host's network: let go of the client, it would be a
+ * way there. */
+static struct outcome
+fdx_reconnect(const struct test *t)
+{
+	static const struct sockaddr_in unspec = {.sin_family = AF_UNSPEC};
+	static const struct sockaddr_in away = {.sin_family = AF_INET, .sin_port = 0x0900,
+	    .sin_addr = {0x0100007f}}; /* 127.0.0.1, port 9 */
+	long rv = sys3(SYS_connect, -1, &unspec, sizeof(unspec));
+
+	(void)t;
+	if (place.client == report_channel())
+		return skipped("the report goes over that socket: see the auth client");
+	rv = sys3(SYS_connect, place.client, &unspec, sizeof(unspec));
+	if (rv == 0)
+		rv = sys3(SYS_connect, place.client, &away, sizeof(away));
+	return rv >= 0 || rv == -111 || rv == -115 ? opened("reached another address") : refused(rv);
+}
+
 static struct outcome
 fdx_setfl(const struct test *t)
 {
@@ -132,8 +151,8 @@ fdx_fill(const struct test *t)
 	long n = 0, rv = 0;
 	int fd = t->a[0] == 0 ? place.auth : t->a[0] == 1 ? place.signer : place.mail;
 
-	while (n < 4096 && (rv = sys3(SYS_write, fd, scratch, 4096)) > 0)
-		n++;
+	for (rv = sys3(SYS_write, fd, scratch, 4096); n < 4096 && rv > 0; n++)
+		rv = quiet3(SYS_write, fd, scratch, 4096);
 	return n == 4096 ? opened("16 MiB, and no end") : blocked("full, or the peer has closed it");
 }
 
@@ -154,6 +173,8 @@ const struct test fdx_tests[] = {
     {"FDX-05.range", "the same with close_range", "", ON(fdx_replace, 0, 1)},
     {"FDX-06.shutdown", "shutdown of the mail channel", "", ON(fdx_socket, SYS_shutdown, 0)},
     {"FDX-06.connect", "dissolve the client's connection", "", ON(fdx_socket, SYS_connect, 0)},
+    {"FDX-06.reconnect", "another connection from the client's socket", "LL",
+	.fn = fdx_reconnect},
     {"FDX-06.listen", "listen on the client's socket", "KERN", ON(fdx_socket, SYS_listen, 0)},
     {"FDX-06.accept", "accept on the client's socket", "KERN", ON(fdx_socket, SYS_accept4, 0)},
     {"FDX-06.bind", "bind the client's socket", "KERN", ON(fdx_socket, SYS_bind, 0)},

@@ -237,7 +237,7 @@ fs_mincore(const struct test *t)
 
 const struct test fs_more_tests[] = {
     {"FS-10", "chroot", "CAP", .fn = fs_chroot, .flags = T_ROOT},
-    {"FS-10.userns", "chroot in a user namespace of its own", "", .fn = fs_in_userns,
+    {"FS-10.userns", "chroot in a user namespace of its own", "UL", .fn = fs_in_userns,
 	.nr = SYS_chroot, .a = {NEW_USER}},
     {"FS-11", "receive a descriptor over the auth channel", "FD", .fn = fs_recv_fd},
     {"FS-12.root", "/proc/self/root", "MNT LL", OPENS("/proc/self/root/etc/passwd", O_RDONLY)},
@@ -283,7 +283,7 @@ const struct test fs_more_tests[] = {
     {"FS-20.nnp", "would a set-uid program gain", "NNP", .fn = fs_exec_setuid},
     {"FS-21", "uselib", "KERN", CALL(NR_USELIB, ARG(host_file))},
     {"FS-22", "watch a host file with inotify", "MNT", .fn = fs_watch},
-    {"FS-22.fanotify", "fanotify_init, unprivileged form", "", FD(SYS_fanotify_init, 0x200, 0)},
+    {"FS-22.fanotify", "fanotify_init, unprivileged form", "UL", FD(SYS_fanotify_init, 0x200, 0)},
     {"FS-23.null", "open a device", "MNT LL", OPENS("/dev/null", O_RDWR)},
     {"FS-23.kvm", "/dev/kvm", "MNT LL", OPENS("/dev/kvm", O_RDWR), .flags = T_ROOT},
     {"FS-23.tun", "/dev/net/tun", "MNT LL", OPENS("/dev/net/tun", O_RDWR), .flags = T_ROOT},
@@ -314,7 +314,7 @@ const struct test fs_more_tests[] = {
 	OPENS("/proc/sysrq-trigger", O_WRONLY), .flags = T_ROOT},
     {"FS-27.uevent", "uevent_helper or modprobe path for writing", "MNT LL",
 	OPENS("/proc/sys/kernel/modprobe", O_WRONLY), .flags = T_ROOT},
-    {"FS-28", "mount in user and mount namespaces of its own", "LL", .fn = fs_in_userns,
+    {"FS-28", "mount in user and mount namespaces of its own", "LL UL", .fn = fs_in_userns,
 	.nr = SYS_mount, .a = {NEW_USER | NEW_NS}},
     {"FS-29.flock", "flock on an inherited descriptor", "", CALL(SYS_flock, 3, 5)},
     {"FS-29.lease", "lease on an inherited descriptor", "FD KERN", CALL(SYS_fcntl, 3, 1024, 0)},

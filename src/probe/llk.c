@@ -183,7 +183,7 @@ const struct test llk_tests[] = {
     {"LLK-14.netlink", "ask netlink for interfaces", "", .fn = llk_netlink},
     {"LLK-14.vsock", "vsock", "", CALL(SYS_socket, 40, SOCK_STREAM, 0)},
     {"LLK-15", "ioctl on an inherited device", "FD KERN", CALL(SYS_ioctl, 3, 0x5413, ARG(scratch))},
-    {"LLK-18", "user namespace", "", CALL(SYS_unshare, 0x10000000)},
+    {"LLK-18", "user namespace", "UL", CALL(SYS_unshare, 0x10000000)},
     {"LLK-21", "io_uring", "HOST", .fn = llk_uring},
     {"LLK-22", "more than 16 layers", "KERN", .fn = llk_layers},
     {0},

@@ -135,11 +135,11 @@ nsc_landlock(const struct test *t)
 #define UNSHARE(what, ns, wall, fl)                                                          \
 	{"NSC-01." what, "unshare: " what " namespace", wall, CALL(SYS_unshare, ns),         \
 	    .flags = fl},                                                                    \
-	{"NSC-01.user_" what, "unshare: user and " what " namespace", "",                  \
+	{"NSC-01.user_" what, "unshare: user and " what " namespace", "UL",                \
 	    CALL(SYS_unshare, CLONE_NEWUSER | (ns))}
 
 const struct test nsc_tests[] = {
-    {"NSC-01.user", "unshare: user namespace", "", CALL(SYS_unshare, CLONE_NEWUSER)},
+    {"NSC-01.user", "unshare: user namespace", "UL", CALL(SYS_unshare, CLONE_NEWUSER)},
     UNSHARE("mount", CLONE_NEWNS, "CAP", T_ROOT),
     UNSHARE("net", CLONE_NEWNET, "CAP", T_ROOT),
     UNSHARE("pid", CLONE_NEWPID, "CAP", T_ROOT),
@@ -157,11 +157,11 @@ const struct test nsc_tests[] = {
 	.a = {CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWPID | CLONE_NEWIPC}},
     {"NSC-03.fd", "setns on inherited descriptors", "FD KERN", .fn = nsc_setns_fds},
     {"NSC-03.proc", "setns on /proc/1/ns", "MNT CAP", .fn = nsc_setns_proc, .flags = T_ROOT},
-    {"NSC-04.raw", "raw socket in a namespace of its own", "", .fn = nsc_within,
+    {"NSC-04.raw", "raw socket in a namespace of its own", "UL", .fn = nsc_within,
 	.a = {AF_INET, SOCK_RAW, 1}},
-    {"NSC-04.nft", "netfilter in a namespace of its own", "", .fn = nsc_within,
+    {"NSC-04.nft", "netfilter in a namespace of its own", "UL", .fn = nsc_within,
 	.a = {AF_NETLINK, SOCK_RAW, 12}},
-    {"NSC-04.packet", "packet socket in a namespace of its own", "", .fn = nsc_within,
+    {"NSC-04.packet", "packet socket in a namespace of its own", "UL", .fn = nsc_within,
 	.a = {AF_PACKET, SOCK_RAW, 0}},
     {"NSC-05.setuid", "setuid(0)", "CAP", CALL(SYS_setuid, 0), .flags = T_ROOT},
     {"NSC-05.setgid", "setgid(0)", "CAP", CALL(SYS_setgid, 0), .flags = T_ROOT},

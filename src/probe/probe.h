@@ -34,6 +34,7 @@ struct outcome {
 /*
  * wall: which walls hold when seccomp is off, in words:
  *   NS namespaces, MNT empty root, LL Landlock, CAP capabilities and ids, RL limits,
+ *   UL limits of the user namespace (nothing can be nested in it),
  *   FD no such descriptor is there, MDWE, DUMP not dumpable, NNP no_new_privs,
  *   HOST depends on the host's settings, KERN the kernel itself never allows it.
  * Empty: only seccomp stands there.
@@ -122,6 +123,11 @@ struct outcome try_fd(const struct test *t);
 
 /* Memory for arguments: never on the heap, made before any filter. */
 extern uint8_t scratch[4096] __attribute__((aligned(4096)));
+/* struct sock_fprog: a filter that allows everything. */
+extern const struct allow_all {
+	unsigned short len;
+	const void *filter;
+} allow_all;
 extern const char missing_path[], host_file[], host_dir[];
 
 #endif

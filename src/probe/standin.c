@@ -1,47 +1,21 @@
-/*
- * In the place of a gatehouse process: started by the real launcher or supervisor,
- * with its descriptors and its walls.  Does what the real program's contract
- * demands (settings, late layers, hello, the filters of its phases), reads from the
- * client which attempt is wanted ("ID PHASE\n") and makes that one.
- *
- * No program has an option for this: libexec_dir of the test names a directory
- * in which this program bears the others' names.
- */
 #include "probe/standin.h"
 
 #include <errno.h>
-#include <linux/close_range.h>
 #include <poll.h>
-#include <sched.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sysexits.h>
-#include <unistd.h>
 
 #include "common/log.h"
-#include "confine/late.h"
-#include "ipc/conn.h"
 #include "ipc/fds.h"
-#include "ipc/filters.h"
-#include "ipc/msg.h"
 #include "ipc/settings.h"
-#include "probe/order.h"
-#include "probe/sys.h"
 
-static struct worker_settings worker_set;
 static uint8_t settings_buf[SETTINGS_MAX];
 static uint8_t inbuf[MSG_MAX];
 static struct msgout out;
 
-static struct rd
-settings(void)
+struct rd
+standin_settings(void)
 {
 	long len = settings_read(FD_SETTINGS, settings_buf, sizeof(settings_buf));
 
@@ -50,8 +24,8 @@ settings(void)
 	return (struct rd){.p = settings_buf, .end = settings_buf + len};
 }
 
-static void
-hello(enum role me, const struct layer_report *rep)
+void
+standin_hello(enum role me, const struct layer_report *rep)
 {
 	uint8_t packed[96];
 
@@ -60,9 +34,8 @@ hello(enum role me, const struct layer_report *rep)
 		fatal(EX_OSERR, "cannot say hello");
 }
 
-/* One message, waiting for it; 0 at the end. */
-static int
-next(int fd, enum role me, enum role from, struct msgin *m)
+int
+standin_next(int fd, enum role me, enum role from, struct msgin *m)
 {
 	int n;
 
@@ -76,211 +49,62 @@ next(int fd, enum role me, enum role from, struct msgin *m)
 	return n;
 }
 
-/* ---- gatehouse-login ----------------------------------------------------------- */
-
-static bool
-take(struct conn_info *info, int fds[4])
+bool
+standin_relays(const struct order *o)
 {
-	struct msgin m;
+	return strncmp(o->phase, "auth-", 5) == 0 || strncmp(o->phase, "key", 3) == 0;
+}
 
-	if (next(FD_CONTROL, R_WORKER, R_LAUNCHER, &m) == 0 || m.type == MSG_RETIRE)
-		return false;
-	if (m.type != MSG_CONN_TAKE || !conn_get(&m.r, m.id, info))
-		fatalx(EX_PROTOCOL, "not a connection");
-	for (unsigned int i = 0; i < 4; i++)
-		fds[i] = msg_take_fd(&m, i);
+/* All of it: the client reads. */
+static bool
+pass_on(int fd, const char *p, long n)
+{
+	while (n > 0) {
+		long w = quiet3(SYS_write, fd, p, n);
+		struct pollfd room = {.fd = fd, .events = POLLOUT};
+
+		if (w == -EAGAIN)
+			quiet6(SYS_ppoll, ARG(&room), 1, 0, 0, 0, 0);
+		else if (w <= 0)
+			return false;
+		p += w > 0 ? w : 0;
+		n -= w > 0 ? w : 0;
+	}
 	return true;
 }
 
-static void
-tell(enum msg_type type, uint32_t id, uint32_t pid)
+/* A worker's calls only: this runs behind the login filter. */
+void
+standin_relay(const struct order *o)
 {
-	msg_begin(&out, type, id);
-	if (type == MSG_CONN_FORKED)
-		wr_u32(&out.w, pid);
-	msg_send(FD_CONTROL, &out);
-}
+	static char buf[MSG_MAX];
+	int to = o->phase[0] == 'a' ? place.auth : place.signer;
+	char *end = put_str(put_str(put_str(buf, o->id), " "), o->phase);
 
-static void
-stand_at(const int fds[4])
-{
-	place.client = fds[0];
-	place.auth = fds[1];
-	place.signer = fds[2];
-	place.mail = fds[3];
-	place.control = -1;
-	place.parent = 1;
-}
+	*end++ = '\n';
+	if (quiet3(SYS_write, to, buf, end - buf) != end - buf)
+		return;
+	for (;;) {
+		struct pollfd p[2] = {{.fd = to, .events = POLLIN}, {.fd = place.client}};
+		long n;
 
-/* The phases of a worker that has its connection: what it is to become, then
- * the attempt. */
-static void __attribute__((noreturn))
-serve(const struct order *o, const struct late_plan *plan)
-{
-	if (strcmp(o->phase, "tls-proxy") == 0 && plan->seccomp != NEED_OFF &&
-	    filters_install(FILTER_TLS_PROXY) == -1)
-		leave(EX_OSERR);
-	order_do(o);
-	leave(0);
-}
-
-static void
-template_loop(void)
-{
-	const struct late_plan *plan = &worker_set.template_plan;
-	static const struct rlimit none;
-	struct conn_info info;
-	struct order o;
-	int fds[4];
-
-	while (take(&info, fds)) {
-		long pid;
-
-		stand_at(fds);
-		if (!order_read(&o, fds[0], REPORT_WRITE)) {
-			tell(MSG_CONN_DONE, info.id, 0);
-			close_range(FD_CLIENT, FD_MAIL, 0);
+		quiet6(SYS_ppoll, ARG(p), 2, 0, 0, 0, 0);
+		n = quiet3(SYS_read, to, buf, sizeof(buf));
+		if (n == -EAGAIN && p[1].revents == 0)
 			continue;
-		}
-		if (strcmp(o.phase, "template") == 0) {
-			place.control = FD_CONTROL;
-			order_do(&o);
-			leave(0);
-		}
-		pid = syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0);
-		if (pid == 0) {
-			if (close_range(0, 1, 0) == -1 || close_range(FD_CONTROL, ~0U, 0) == -1)
-				leave(EX_OSERR);
-			setrlimit(RLIMIT_NPROC, &none);
-			if (plan->seccomp != NEED_OFF && filters_install(FILTER_LOGIN) == -1)
-				leave(EX_OSERR);
-			serve(&o, plan);
-		}
-		tell(MSG_CONN_FORKED, info.id, (uint32_t)pid);
-		if (strcmp(o.id, "hold") == 0)
-			place.victim = pid; /* the sibling of those that come */
-		close_range(FD_CLIENT, FD_MAIL, 0);
+		if (n <= 0 || !pass_on(place.client, buf, n))
+			return;
 	}
-}
-
-static void
-exec_loop(void)
-{
-	static const struct rlimit none;
-	struct conn_info info;
-	struct order o;
-	int fds[4];
-
-	if (!take(&info, fds))
-		return;
-	stand_at(fds);
-	setrlimit(RLIMIT_NPROC, &none);
-	if (close_range(0, 1, 0) == -1 || close_range(FD_CONTROL, ~0U, 0) == -1)
-		fatal(EX_OSERR, "cannot close descriptors");
-	if (worker_set.exec_plan.seccomp != NEED_OFF && filters_install(FILTER_LOGIN_FULL) == -1)
-		fatal(EX_OSERR, "cannot install the login filter");
-	if (order_read(&o, fds[0], REPORT_WRITE))
-		serve(&o, &worker_set.exec_plan);
-}
-
-static void
-pool_loop(void)
-{
-	struct conn_info info;
-	struct order o;
-	int fds[4];
-
-	while (take(&info, fds)) {
-		stand_at(fds);
-		place.control = FD_CONTROL;
-		if (order_read(&o, fds[0], REPORT_WRITE)) {
-			order_do(&o);
-			leave(0);
-		}
-		for (int i = 0; i < 4; i++)
-			close(fds[i]);
-		tell(MSG_CONN_DONE, info.id, 0);
-	}
-}
-
-/* As the real one does (login/main.c). */
-static void
-limit_fds(uint32_t n)
-{
-	struct rlimit l;
-
-	if (n == 0 || getrlimit(RLIMIT_NOFILE, &l) == -1)
-		return;
-	if (l.rlim_max > n)
-		l.rlim_max = n;
-	l.rlim_cur = l.rlim_max;
-	if (setrlimit(RLIMIT_NOFILE, &l) == -1)
-		fatal(EX_OSERR, "setrlimit");
-}
-
-static void
-place_descriptors(bool pool)
-{
-	int last = pool ? FD_FIRST_FREE : FD_CLIENT;
-
-	close_range(FD_CLIENT, FD_MAIL, 0);
-	close_range(FD_SETTINGS, FD_FIRST_FREE - 1, 0);
-	for (int fd = 0; fd < last; fd++)
-		if (fd != FD_LOG && fd != FD_CONTROL && dup2(FD_LOG, fd) == -1)
-			fatal(EX_OSERR, "cannot place descriptor %d", fd);
-	if (pool && epoll_create1(EPOLL_CLOEXEC) != FD_FIRST_FREE)
-		fatal(EX_OSERR, "cannot place the epoll descriptor");
-}
-
-static const struct mode {
-	const char *name;
-	const struct late_plan *plan;
-	enum filter_slot filter;
-	bool filter_now;
-	void (*loop)(void);
-} modes[] = {
-    {"template", &worker_set.template_plan, FILTER_TEMPLATE, true, template_loop},
-    {"exec", &worker_set.exec_plan, FILTER_LOGIN_FULL, false, exec_loop},
-    {"pool", &worker_set.pool_plan, FILTER_POOL, true, pool_loop},
-};
-
-static int
-login_main(int argc, char **argv)
-{
-	static const struct rlimit none;
-	struct layer_report rep = {0};
-	const struct mode *mode = NULL;
-	struct rd r;
-
-	for (size_t i = 0; argc == 3 && i < sizeof(modes) / sizeof(modes[0]); i++)
-		if (strcmp(modes[i].name, argv[1]) == 0)
-			mode = &modes[i];
-	if (mode == NULL)
-		fatalx(EX_USAGE, "started by gatehouse-launcher, not by hand");
-	prctl(PR_SET_NAME, "gatehouse-login");
-	if (filters_map(FD_FILTERS) == -1)
-		fatal(EX_OSERR, "cannot map the filters");
-	r = settings();
-	if (!worker_settings_unpack(&r, &worker_set))
-		fatalx(EX_CONFIG, "malformed settings");
-	if (late_enter(mode->plan, &rep) == -1)
-		fatalx(EX_OSERR, "%s", late_reason());
-	limit_fds(mode->plan->nofile);
-	place_descriptors(mode->loop == pool_loop);
-	if (mode->loop == pool_loop)
-		setrlimit(RLIMIT_NPROC, &none);
-	hello(R_WORKER, &rep);
-	if (mode->filter_now && late_filter(mode->plan, mode->filter) == -1)
-		fatal(EX_OSERR, "cannot install the filter");
-	mode->loop();
-	return EX_OK;
 }
 
 static const struct {
 	const char *name;
 	int (*run)(int argc, char **argv);
 } programs[] = {
-    {"gatehouse-login", login_main},
+    {"gatehouse-login", standin_login},
+    {"gatehouse-auth", standin_auth},
+    {"gatehouse-keys", standin_keys},
+    {"gatehouse-launcher", standin_launcher},
 };
 
 int

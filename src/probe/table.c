@@ -10,6 +10,13 @@ uint8_t scratch[4096] __attribute__((aligned(4096)));
 const char missing_path[] = "/gatehouse-probe-missing";
 const char host_file[] = "/etc/passwd", host_dir[] = "/etc";
 
+static const struct {
+	unsigned short code;
+	unsigned char jt, jf;
+	unsigned int k;
+} allow[] = {{0x06, 0, 0, 0x7fff0000}};
+const struct allow_all allow_all = {1, allow};
+
 static const struct test *const classes[] = {sweep_tests, fs_tests, fs_more_tests, proc_tests,
     proc_more_tests, nsc_tests, kern_tests, kern_more_tests, sec_tests, llk_tests, fdx_tests,
     mem_tests, res_tests, info_tests};

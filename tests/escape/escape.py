@@ -67,6 +67,7 @@ class Result:
     def __init__(self):
         self.verdict, self.err, self.note = None, 0, ""
         self.calls, self.returned, self.never = [], [], []
+        self.ended = None               # what the launcher's stand-in saw of its child
 
     def take(self, line):
         word, _, rest = line.partition(" ")
@@ -77,6 +78,10 @@ class Result:
             self.returned.append((int(f[0], 16), signed(int(f[1], 16))))
         elif word == "N":
             self.never.append(int(f[0], 16))
+        elif word == "H":
+            self.verdict = "HUNG"
+        elif word == "E":
+            self.ended = int(f[0], 16)
         elif word == "R":
             self.verdict, self.err = f[0], int(f[1], 16)
             self.note = rest.split(" ", 2)[2] if rest.count(" ") >= 2 else ""
@@ -95,16 +100,16 @@ def signed(n):
 
 
 class Stage:
-    """One gatehouse with the probe in the place of `program`."""
+    """One gatehouse with the probe in the place of the programs."""
 
-    def __init__(self, config="F", program="gatehouse-login", settings="", imap_login=""):
-        self.config = config
+    def __init__(self, config="F", programs=("gatehouse-login",), settings="", imap_login=""):
+        self.config, self.programs = config, programs
         self.dir = make_directory("/tmp")
         os.mkdir(f"{self.dir}/libexec")
         os.mkdir(f"{self.dir}/sock")
         os.chmod(f"{self.dir}/sock", 0o755)
         for name in os.listdir(f"{TREE}/build/libexec"):
-            shutil.copy(PROBE if name == program else f"{TREE}/build/libexec/{name}",
+            shutil.copy(PROBE if name in programs else f"{TREE}/build/libexec/{name}",
                         f"{self.dir}/libexec/{name}")
         policies(f"{self.dir}/policy", config)
         settings += (f"\npolicy_dir = {self.dir}/policy\nlibexec_dir = {self.dir}/libexec\n"
@@ -114,6 +119,10 @@ class Stage:
         self.gh = gatehouse.Gatehouse(f"{self.dir}/sock", settings=settings,
                                       imap_login=imap_login)
         self.kept = [self.door()]
+
+    def lacks(self):
+        """Walls of the table that this machine does not have."""
+        return set() if "no nesting enforced" in self.gh.text() else {"UL"}
 
     @staticmethod
     def door():
@@ -158,7 +167,15 @@ class Stage:
         return s
 
     def attempt(self, order):
-        """The result of `ID PHASE`."""
+        """The result of `ID PHASE`.  Once more if a connection ended without a word: a
+        pooled worker or a helper that has just died takes with it whoever came too early."""
+        for _ in range(3):
+            r = self.attempt_once(order)
+            if r.verdict != "CRASH" or r.err or r.calls:
+                break
+        return r
+
+    def attempt_once(self, order):
         mark, r, text, reset = self.gh.mark(), Result(), b"", False
         try:
             with self.connect(order) as s:
@@ -179,10 +196,18 @@ class Stage:
 
     def autopsy(self, r, mark):
         """It ended without a word: the launcher or the supervisor knows why."""
+        if r.ended is not None:
+            r.err = r.ended
+            r.verdict = {0: "CRASH", signal.SIGSYS: "KILLED"}.get(r.err, "CRASH")
+            if not r.err and r.calls and r.calls[-1][1] in EXECS:
+                r.verdict, r.note = "OPEN", "another program ran in its place"
+            return
         executed = bool(r.calls) and r.calls[-1][1] in EXECS
+        patience = 2 if executed or not r.calls else LIMIT
+        who = next((p for p in self.programs if p in ("gatehouse-auth", "gatehouse-keys")), "")
         try:
-            m = self.gh.wait_log(r"(?:killed with|died of|killed by) signal (\d+)",
-                                 2 if executed else LIMIT, mark)
+            m = self.gh.wait_log(who + r".*(?:killed with|died of|killed by) signal (\d+)",
+                                 patience, mark)
         except AssertionError:
             m = None
         if m is None:

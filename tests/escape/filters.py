@@ -13,8 +13,9 @@ ALLOW, KILL_PROCESS, KILL_THREAD, ERRNO = 0x7FFF0000, 0x80000000, 0, 0x00050000
 CHAINS = {"template": ("launcher", "template"), "login": ("launcher", "template", "login"),
           "tls-proxy": ("launcher", "template", "login", "tls-proxy"),
           "pool": ("launcher", "pool"), "login-full": ("launcher", "login"),
-          "launcher": ("launcher",), "auth-client": ("start", "auth-client"),
-          "key-signer": ("start", "key-signer")}
+          "launcher": ("launcher",),
+          "auth-start": ("start",), "auth-client": ("start", "auth-client"),
+          "keys-start": ("start",), "key-signer": ("start", "key-signer")}
 
 
 def run(program, data):

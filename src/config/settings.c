@@ -367,7 +367,8 @@ setting_store(const struct setting *s, void *base, const char *value, const char
 		return str_copy(p, s->size, value) ? 0 : refuse(why, cap, "is too long");
 	case ST_ID:
 		if (!value_id_pairs(value, text, sizeof(text)))
-			return refuse(why, cap, "must be pairs of words (in quotes where they hold blanks): a key, and its value or *");
+			return refuse(why, cap, "must be pairs of words (in quotes where they hold blanks): "
+			    "a key, and its value or *");
 		__attribute__((fallthrough));
 	case ST_STR:
 		return str_copy(p, s->size, value) ? 0 : refuse(why, cap, "is too long");

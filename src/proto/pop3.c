@@ -17,7 +17,8 @@
 void
 pop3_greet(struct dialog *d)
 {
-	dlg_put(d, "+OK %s%s%s%s\r\n", d->trusted ? "[XCLIENT] " : "", d->set->greeting, d->apop[0] != '\0' ? " " : "", d->apop);
+	dlg_put(d, "+OK %s%s%s%s\r\n", d->trusted ? "[XCLIENT] " : "", d->set->greeting,
+	    d->apop[0] != '\0' ? " " : "", d->apop);
 }
 
 void

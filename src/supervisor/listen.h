@@ -19,8 +19,8 @@ struct listeners {
 
 /*
  * Make next from conf: sockets that cur has are shared (not duplicated), others
- * are bound; cur may be what the service manager passed (activation.h).  -1 and d: an address is in use or forbidden (next holds nothing
- * new then).
+ * are bound; cur may be what the service manager passed (activation.h).  -1 and d:
+ * an address is in use or forbidden (next holds nothing new then).
  */
 int listeners_open(const struct listeners *cur, const struct config *conf,
     struct listeners *next, struct diag *d);

@@ -120,7 +120,7 @@ take_port(struct conn_addr *a, const char *value)
 {
 	uint64_t port;
 
-	if (str_to_u64(value, 65535, &port))
+	if (str_to_u64(value, 65535, &port) && port > 0)
 		a->port = (uint16_t)port;
 }
 

@@ -238,11 +238,19 @@ is_ip(const char *s)
 }
 
 static bool
+is_port(const char *s)
+{
+	uint64_t n;
+
+	return str_to_u64(s, 65535, &n) && n > 0;
+}
+
+static bool
 is_number(const char *s)
 {
 	uint64_t n;
 
-	return str_to_u64(s, 65535, &n);
+	return str_to_u64(s, UINT32_MAX, &n);
 }
 
 /* "k=v TAB k=v ..."; a word alone has an empty value. */
@@ -253,7 +261,7 @@ forward(struct dlg_event *ev, const char *base64)
 	long n = base64_decode(raw, sizeof(raw), base64, strlen(base64));
 	const char *p = (const char *)raw, *end = p + (n > 0 ? n : 0);
 
-	if (n < 0 || memchr(raw, 0, (size_t)n) != NULL)
+	if (n <= 0 || memchr(raw, 0, (size_t)n) != NULL)
 		return false;
 	for (const char *tab; p < end; p = tab + 1) {
 		char key[DLG_LINE_MAX + 16];
@@ -279,7 +287,7 @@ xclient_word(struct dlg_event *ev, const char *word)
 	static const struct {
 		const char *key, *id; /* id NULL: checked, no more */
 		bool (*good)(const char *value);
-	} keys[] = {{"ADDR=", "x-originating-ip", is_ip}, {"PORT=", "x-originating-port", is_number},
+	} keys[] = {{"ADDR=", "x-originating-ip", is_ip}, {"PORT=", "x-originating-port", is_port},
 	    {"SESSION=", "x-session-id", NULL}, {"TTL=", NULL, is_number}};
 
 	if (strncasecmp(word, "FORWARD=", 8) == 0)

@@ -104,6 +104,7 @@ SERVERS = {
     "capability": "imap_capability = +XFIRST XSECOND",
     "replaced": "imap_capability = IMAP4rev1 XONLY",
     "minus": "imap_literal_minus = yes",
+    "trusted": "login_trusted_networks = 127.0.0.0/8",
 }
 FILES = sorted(glob.glob(os.path.join(HERE, "*.txt")))
 

@@ -134,7 +134,7 @@ forwarded(void **state)
 	assert_string_equal(forward, "team=blue \303\251\tx_Y-1=");
 	before = info;
 	forward[0] = '\0';
-	READ("x-originating-ip\0=192.0.2\0x-originating-port\0=70000\0x-connected-ip\0=a::b::c\0x-connected-port\0=-1\0"
+	READ("x-originating-ip\0=192.0.2\0x-originating-port\0=70000\0x-connected-ip\0=a::b::c\0x-connected-port\0=0\0"
 	    "x-session-id\0=a b\0x-forward-\0=x\0x-forward-a=b\0=x\0x-forward-c\0=x\ty\0x-forward-d\0N\0"
 	    "x-forward-nopassword\0=\n\0");
 	clientid_forward(&id, &info, forward);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -179,6 +180,9 @@ first_process(struct entering *e)
 	umask(077);
 	prctl(PR_SET_NAME, e->req->name, 0, 0, 0);
 	e->s->layer = LAYER__MAX;
+	/* Whoever started us may have had no random layouts, or readable code. */
+	if (personality(PER_LINUX) == -1)
+		return failed(e, "personality");
 	if (fds_place(e->req, &e->alive_fd) == -1)
 		return failed(e, "descriptors");
 	if (!root_enter(e) || !caps_lock(e))

@@ -33,7 +33,7 @@ input(int fd, enum report_by how, char *buf, size_t cap)
 bool
 order_read(struct order *o, int fd, enum report_by how)
 {
-	char line[80];
+	char line[160];
 	size_t len = 0;
 	char *space;
 
@@ -76,6 +76,8 @@ order_do(const struct order *o)
 		hold();
 	else if (strncmp(o->id, "sweep:", 6) == 0)
 		sweep_order(o->id + 6);
+	else if (strncmp(o->id, "call:", 5) == 0)
+		sweep_call_order(o->id + 5);
 	else if (t != NULL)
 		report_outcome(t->fn(t));
 	else

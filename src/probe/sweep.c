@@ -79,6 +79,17 @@ sweep_order(const char *spec)
 	report_outcome(blocked("through"));
 }
 
+void
+sweep_call_order(const char *spec)
+{
+	long nr = hex(&spec), a[6] = {0};
+
+	for (int i = 0; i < 6 && *spec != '\0'; i++)
+		a[i] = hex(&spec);
+	say('V', nr, sys_abi(ABI_NATIVE, nr, a));
+	report_outcome(opened("came back"));
+}
+
 /* ---- single rows --------------------------------------------------------------- */
 
 /* By number alone: ENOSYS is a kernel that has none. */

@@ -18,4 +18,7 @@ bool sweep_never(enum abi abi, long nr);
 /* One, with arguments that make it harmless. */
 long sweep_call(enum abi abi, long nr);
 
+/* "NR:A0:A1..", in hexadecimal: one call with these arguments. */
+void sweep_call_order(const char *spec);
+
 #endif

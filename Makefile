@@ -211,8 +211,15 @@ bench: all
 minimal: all clock
 	tests/policy/minimal.py -o docs/minimality.md
 
+# What it needs besides is what the tests need.
 escape: all
+	@if [ "$$DEPS" != no ]; then scripts/deps --check; fi
 	tests/escape/run
+
+# The probe in other sandboxes: README's table (root).
+matrix: all
+	@if [ "$$DEPS" != no ]; then scripts/deps --check; fi
+	tests/escape/matrix --readme
 
 check:
 	@if [ "$$DEPS" != no ]; then scripts/deps --check; fi
@@ -226,6 +233,7 @@ gatehouse $(VERSION)
   make run        start a private Dovecot and gatehouse in front of it, on loopback
   make check      install what tests need, build, run every test (DEPS=no: install nothing)
   make escape     try every way out of every process's confinement (root)
+  make matrix     try them in other sandboxes, and write the table in README.md (root)
   make fuzz TIME=60   run every fuzz target that many seconds
   make minimal    take away each right of each policy: which test fails? (root; long)
   make bench      what a login costs, beside Dovecot's own login processes (root)
@@ -256,6 +264,6 @@ uninstall:
 clean:
 	rm -rf $(B)
 
-.PHONY: FORCE all unit clock minimal bench escape fuzz fuzz-build deps run check help install uninstall clean
+.PHONY: FORCE all unit clock minimal bench escape matrix fuzz fuzz-build deps run check help install uninstall clean
 .SECONDARY:
 .DELETE_ON_ERROR:

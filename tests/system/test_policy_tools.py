@@ -307,6 +307,16 @@ class Doctor(Tools):
         self.assertIn(os.uname().release, items["kernel"]["detail"])
         self.assertEqual(self.surroundings(), before)       # it has changed nothing
 
+    @unittest.skipUnless(ROOT, "needs root: to make /proc/sys read-only, in a namespace")
+    def test_no_nesting_needs_proc_sys(self):
+        self.assertEqual(self.items()[1]["no nesting"]["state"], "present")
+        r = subprocess.run(["unshare", "-m", "--propagation", "private", "sh", "-c",
+                            "mount --bind /proc/sys /proc/sys && "
+                            "mount -o remount,ro,bind /proc/sys && "
+                            f"exec {TREE}/build/bin/gatehouse policy doctor"],
+                           capture_output=True, text=True)
+        self.assertRegex(r.stdout, r"(?m)^refused +optional +no nesting: EROFS\n.*only seccomp")
+
     @unittest.skipUnless(ROOT, "needs root: to become an ordinary user")
     def test_ordinary_user(self):
         answer, items = self.items(user=True)

@@ -70,12 +70,12 @@ end_silent(uint64_t now)
 
 		if (w->kind == W_FREE || w->pid < 2)
 			continue;
-		if (!w->ready && w->fd != -1 && now - w->born_ms > START_MS) {
+		if (!w->ready && w->fd != -1 && now > w->born_ms + START_MS) {
 			log_errx("%s-login: worker %d is not ready after %d s: killed",
 			    service_name((enum service)w->service), (int)w->pid, START_MS / 1000);
 			kill(w->pid, SIGKILL);
 		} else if (w->retiring && w->retired_ms != 0 && w->conns == 0 &&
-		    now - w->retired_ms > RETIRE_MS) {
+		    now > w->retired_ms + RETIRE_MS) {
 			log_errx("%s-login: worker %d was told to end and does not: killed",
 			    service_name((enum service)w->service), (int)w->pid);
 			kill(w->pid, SIGKILL);
@@ -97,7 +97,7 @@ replace_old_template(enum service s, uint64_t now)
 		if (w->kind != W_TEMPLATE || w->service != s || w->retiring)
 			continue;
 		if (w->uses >= set->template_max_uses ||
-		    now - w->born_ms >= set->template_max_age_ms)
+		    now >= w->born_ms + set->template_max_age_ms)
 			old = w;
 		else
 			fresh = w;

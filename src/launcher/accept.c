@@ -1,6 +1,6 @@
 /*
- * New connections: limits first (dovecot-protocols D.11), then the channels, then
- * the auth client, the signer and a worker are told.
+ * New connections: a process that takes it first (room.c where there is none), then
+ * the channels, then the auth client, the signer and a worker are told.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "launcher/crowd.h"
 #include "launcher/launcher.h"
 #include "launcher/session_id.h"
 #include "proto/dialog.h"
@@ -72,54 +73,7 @@ pause_service(enum service s, uint64_t until)
 		lr.retry_at = until;
 }
 
-/* ---- limits --------------------------------------------------------------- */
-
-static void
-log_full(enum service s, uint64_t now)
-{
-	struct service_state *st = &lr.service[s];
-	bool one = st->set.process_limit == 1 && st->set.model == MODEL_POOLED;
-
-	if (st->last_full_log != 0 && now - st->last_full_log < 1000)
-		return;
-	st->last_full_log = now;
-	log_warnx("%s-login: %s (%u) reached, client connections are being dropped: raise service "
-	    "%s-login { %s }", service_name(s), one ? "client_limit" : "process_limit",
-	    one ? st->set.client_limit : st->set.process_limit, service_name(s),
-	    one ? "client_limit" : "process_limit");
-}
-
-/* In a worker that takes no more: its end makes no room, but for the last one. */
-static bool
-gives_no_room(const struct conn *c)
-{
-	return c->worker != 0 && lr.workers[c->worker - 1].retiring;
-}
-
-/*
- * No room.  The oldest connection before login is told to go; the new one is
- * accepted when its process is gone (reap calls accept_again).  Sessions after
- * login never end for this.
- */
-static void
-make_room(enum service s, uint64_t now)
-{
-	struct service_state *st = &lr.service[s];
-	struct conn *victim = NULL;
-
-	log_full(s, now);
-	/* One at a time; but nobody holds up the others by not going. */
-	if (conns_stopping(s) == 0 || now - st->victim_ms >= VICTIM_MS)
-		victim = conns_victim(s, gives_no_room);
-	if (victim != NULL) {
-		peers_stop(victim, DLG_BYE_QUEUE_FULL, now);
-		st->victim_ms = now;
-		st->full_since = 0;
-	} else if (conns_stopping(s) == 0 && st->full_since == 0) {
-		st->full_since = now;
-	}
-	pause_service(s, conns_stopping(s) > 0 ? now + VICTIM_MS : 0);
-}
+/* ---- a process for it ------------------------------------------------------ */
 
 /* Auth client, signer and worker can be told: a connection that is accepted is not
  * lost between us. */
@@ -132,6 +86,13 @@ queues_have_room(const struct worker *w)
 
 	/* A peer that is gone counts as having room: sending will show it. */
 	return ppoll(p, 3, &none, NULL) == 3;
+}
+
+/* Full: somebody is told to go, and his end wakes us. */
+static void
+make_room(enum service s, uint64_t now)
+{
+	pause_service(s, room_make(s, now) ? now + VICTIM_MS : 0);
 }
 
 /* Nobody waits for a connection. */
@@ -322,16 +283,19 @@ serve(struct listener *l, struct worker *w, int fd, const struct sockaddr_storag
 {
 	struct service_state *st = &lr.service[l->service];
 	struct ends e = {.client = fd, .auth = {-1, -1}, .signer = {-1, -1}, .mail = {-1, -1}};
-	struct conn *c = conns_add((enum service)l->service, now);
 	struct conn_info info;
+	struct conn *c;
 	int on = 1;
 
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	describe(&info, l, fd, peer);
+	/* a webmail server is no flood */
+	c = conns_add(info.service, (info.flags & CONN_TRUSTED) != 0 ? CROWD_NONE
+	    : crowd_of(&info.remote), now);
 	if (c == NULL) {
 		close_ends(&e);
 		return;
 	}
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	describe(&info, l, fd, peer);
 	info.id = c->id;
 	memcpy(c->session, info.session, sizeof(c->session));
 	if (make_ends(&e) && tell_peers(&info, &e) && tell_worker(&info, &e, w)) {
@@ -374,6 +338,16 @@ serve_held(void)
 
 /* ---- the listener --------------------------------------------------------- */
 
+/* He has closed his side while he waited. */
+static bool
+gave_up(int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLRDHUP};
+	const struct timespec none = {0};
+
+	return ppoll(&p, 1, &none, NULL) == 1;
+}
+
 void
 accept_on(struct listener *l, uint64_t now)
 {
@@ -393,7 +367,9 @@ accept_on(struct listener *l, uint64_t now)
 		return;
 	memset(&peer, 0, sizeof(peer));
 	fd = accept4(l->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	if (fd != -1) {
+	if (fd != -1 && room_pressed((enum service)l->service, now) && gave_up(fd)) {
+		close(fd); /* a place in vain, while others wait behind him */
+	} else if (fd != -1) {
 		serve(l, w, fd, &peer, now);
 	} else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
 		log_warn("%s-login: accept", service_name((enum service)l->service));
@@ -412,7 +388,7 @@ close_waiting(enum service s, uint64_t now)
 		    (fd = accept4(lr.listeners[i].fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) != -1)
 			close(fd);
 	}
-	log_full(s, now);
+	room_log_full(s, now);
 }
 
 static void

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "launcher/crowd.h"
+
 #define BUCKETS 16384
 
 static struct conn *table;
@@ -33,7 +35,7 @@ slot_of(const struct conn *c)
 }
 
 struct conn *
-conns_add(enum service s, uint64_t now)
+conns_add(enum service s, uint16_t crowd, uint64_t now)
 {
 	struct conn *c;
 	uint32_t slot;
@@ -46,6 +48,7 @@ conns_add(enum service s, uint64_t now)
 	c = &table[slot];
 	*c = (struct conn){.id = sequence << 16 | slot,
 	    .service = (uint8_t)s,
+	    .crowd = crowd,
 	    .accepted_ms = now,
 	    .older = newest[s],
 	    .newer = CONN_NONE,
@@ -57,6 +60,7 @@ conns_add(enum service s, uint64_t now)
 		oldest[s] = slot;
 	newest[s] = slot;
 	counts[s]++;
+	crowd_enter(s, crowd);
 	return c;
 }
 
@@ -106,6 +110,8 @@ leave_queue(struct conn *c)
 {
 	if (c->logged_in)
 		return;
+	if (!c->stopping)
+		crowd_leave((enum service)c->service, c->crowd);
 	if (c->older != CONN_NONE)
 		table[c->older].newer = c->newer;
 	else
@@ -149,20 +155,24 @@ conns_next_before_login(enum service s, const struct conn *c)
 }
 
 struct conn *
-conns_victim(enum service s, bool (*avoid)(const struct conn *c))
+conns_victim(enum service s, unsigned int flood, bool (*avoid)(const struct conn *c))
 {
-	struct conn *second = NULL;
+	struct conn *victim = NULL;
+	unsigned int highest_rank = 0;
 
 	for (struct conn *c = conns_next_before_login(s, NULL); c != NULL;
 	     c = conns_next_before_login(s, c)) {
+		unsigned int rank = crowd_size(s, c->crowd);
+
 		if (c->stopping)
 			continue;
-		if (avoid == NULL || !avoid(c))
-			return c;
-		if (second == NULL)
-			second = c;
+		rank = avoid != NULL && avoid(c) ? 1 : rank >= flood && rank > 2 ? rank : 2;
+		if (rank > highest_rank) { /* of equals the first, which is the oldest */
+			highest_rank = rank;
+			victim = c;
+		}
 	}
-	return second;
+	return victim;
 }
 
 struct conn *
@@ -199,8 +209,11 @@ conns_total(void)
 void
 conns_mark_stopping(struct conn *c, uint64_t kill_at)
 {
-	if (!c->stopping)
+	if (!c->stopping) {
 		stopping[c->service]++;
+		if (!c->logged_in)
+			crowd_leave((enum service)c->service, c->crowd);
+	}
 	c->stopping = true;
 	c->kill_at = kill_at;
 }

@@ -22,6 +22,7 @@ struct conn {
 	bool stopping;        /* told to end; killed at kill_at */
 	uint16_t worker;      /* pooled: its worker's slot + 1; else 0 */
 	uint16_t template;    /* fork, until its process is known: the template's slot + 1 */
+	uint16_t crowd;       /* crowd.h: counted there until it logs in or is told to end */
 	uint64_t accepted_ms, kill_at;
 	char session[33];
 	/* oldest first, those before login, for each service */
@@ -34,15 +35,17 @@ struct conn {
 /* Allocates the table; false: no memory. */
 bool conns_init(void);
 /* A fresh entry at the new end of its service's queue; NULL: the table is full. */
-struct conn *conns_add(enum service s, uint64_t now);
+struct conn *conns_add(enum service s, uint16_t crowd, uint64_t now);
 struct conn *conns_by_id(uint32_t id);
 struct conn *conns_by_pid(pid_t pid);
 void conns_set_pid(struct conn *c, pid_t pid);
 void conns_logged_in(struct conn *c);
 void conns_remove(struct conn *c);
-/* The oldest that has not logged in and is not stopping, of those that avoid (if it
- * is there) does not name if there are others; NULL: none. */
-struct conn *conns_victim(enum service s, bool (*avoid)(const struct conn *c));
+/* Of those that have not logged in and are not stopping: the oldest of the largest
+ * crowd, where one has flood members or more; else the oldest.  One that avoid (if
+ * it is there) names only if there is no other; NULL: none. */
+struct conn *conns_victim(enum service s, unsigned int flood,
+    bool (*avoid)(const struct conn *c));
 /* Walk those before login, oldest first: NULL, then what came before. */
 struct conn *conns_next_before_login(enum service s, const struct conn *c);
 /* Walk all. */

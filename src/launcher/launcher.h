@@ -48,6 +48,7 @@ struct service_state {
 	bool said_layers;
 	uint64_t full_since;  /* 0: not full */
 	uint64_t victim_ms;   /* when the last connection was told to make room */
+	uint32_t victims;     /* how many were told together */
 	uint64_t last_fail_log;
 	uint64_t start_after; /* back-off after failed starts */
 	uint32_t failures;
@@ -115,6 +116,14 @@ void accept_on(struct listener *l, uint64_t now);
 /* Something changed (room, a ready worker, a peer): look at the listeners again. */
 void accept_again(void);
 void accept_tick(uint64_t now);
+
+/* room.c: full */
+/* Tell connections before login to go; true: their ends are waited for. */
+bool room_make(enum service s, uint64_t now);
+/* Somebody was told to go within the last second. */
+bool room_pressed(enum service s, uint64_t now);
+/* One line a second at most, which names the setting to raise. */
+void room_log_full(enum service s, uint64_t now);
 
 /* reap.c */
 void reap(uint64_t now);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/signalfd.h>
 #include <sysexits.h>
 #include <time.h>
@@ -17,6 +18,7 @@
 #include "confine/late.h"
 #include "ipc/fds.h"
 #include "ipc/filters.h"
+#include "launcher/crowd.h"
 #include "launcher/launcher.h"
 
 #define EVENTS 64
@@ -194,6 +196,7 @@ main(void)
 	struct layer_report rep = {0};
 	struct msgout out;
 	uint8_t packed[96];
+	uint64_t key[2];
 
 	prctl(PR_SET_NAME, "gatehouse-launcher");
 	if (filters_map(FD_FILTERS) == -1) /* keeps the address taken: no filter of its own */
@@ -205,6 +208,9 @@ main(void)
 	fill_descriptors();
 	if (!conns_init())
 		fatal(EX_OSERR, "no memory for the table of connections");
+	if (getrandom(key, sizeof(key), 0) != (ssize_t)sizeof(key))
+		fatal(EX_OSERR, "getrandom");
+	crowd_init(key);
 	watch_children();
 	hello_put(&out, R_LAUNCHER, packed, layer_report_pack(&rep, packed, sizeof(packed)));
 	if (msg_send(FD_CONTROL, &out) == -1)

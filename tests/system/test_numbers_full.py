@@ -134,6 +134,45 @@ class FullPooledProcesses(Full, Model, SystemTest):
     limits = "process_limit = 2\n  client_limit = 1"
 
 
+class Flood(Model, SystemTest):
+    """Who takes many places makes room for others with his own."""
+
+    settings = COMMON
+    imap_login = "process_limit = 12"
+    pop3_login = "service_count = 0\n  process_limit = 1\n  client_limit = 12"
+
+    def test_the_oldest_of_the_flood_goes(self):
+        for connect, bye, alive in (
+                (self.imap, b"* BYE Connection queue full\r\n", "NOOP"),
+                (self.pop3, b"-ERR Connection queue full\r\n", "CAPA")):
+            with self.subTest(bye=bye):
+                honest = [connect(source=f"127.251.0.{i}") for i in (1, 2)]
+                flood = [connect(source="127.251.1.1") for _ in range(10)]
+                flood += [connect(source="127.251.1.1", greet=False) for _ in range(30)]
+                for c in flood[:30]:    # of those that came later the last may wait still
+                    self.assertTrue(c.rest(60).endswith(bye))
+                self.assertIn("OK", flood[-1].line())
+                others = [connect(source=f"127.251.2.{i}") for i in (1, 2, 3)]
+                for c in honest + others:
+                    self.assertIn("OK", str(c.command(alive)))
+                for c in honest + flood + others:
+                    c.close()
+
+    def test_a_trusted_network_is_no_flood(self):
+        """A webmail server: the oldest goes, as ever."""
+        gh = self.gh
+        gh.write_config(settings=self.settings + "login_trusted_networks = 127.251.3.0/24")
+        self.addCleanup(gh.write_config, settings=self.settings)
+        gh.reload()
+        self.assertTrue(eventually(lambda: len(gh.helpers("launcher")) == 1))
+        oldest = self.imap(source="127.251.0.1")
+        webmail = [self.imap(source="127.251.3.1") for _ in range(11)]
+        self.imap(source="127.251.0.2")
+        self.assertEqual(oldest.rest(60), b"* BYE Connection queue full\r\n")
+        for c in webmail:
+            self.assertTrue(c.command("NOOP")[1].startswith("OK"))
+
+
 class FullOfSessions(Model, SystemTest):
     """Whom nobody can make room for is closed after 10 s."""
 

@@ -2,7 +2,7 @@
  * The launcher's decisions: who takes the next connection, how many are kept ready,
  * who goes, who makes room.
  */
-/* SRC: src/launcher/ready.c src/launcher/conn.c */
+/* SRC: src/launcher/ready.c src/launcher/conn.c src/launcher/crowd.c */
 /* LIBS: */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "launcher/conn.h"
+#include "launcher/crowd.h"
 #include "launcher/ready.h"
 
 #define N 8
@@ -183,25 +184,85 @@ the_oldest_before_login_makes_room(void **state)
 
 	(void)state;
 	assert_true(conns_init());
-	assert_null(conns_victim(SERVICE_IMAP, NULL));
+	assert_null(conns_victim(SERVICE_IMAP, 3, NULL));
 	for (int i = 0; i < 6; i++)
-		c[i] = conns_add(i == 0 ? SERVICE_POP3 : SERVICE_IMAP, (uint64_t)i);
-	assert_ptr_equal(conns_victim(SERVICE_IMAP, NULL), c[1]);
+		c[i] = conns_add(i == 0 ? SERVICE_POP3 : SERVICE_IMAP, CROWD_NONE, (uint64_t)i);
+	assert_ptr_equal(conns_victim(SERVICE_IMAP, 3, NULL), c[1]);
 	conns_logged_in(c[1]); /* a session never */
-	assert_ptr_equal(conns_victim(SERVICE_IMAP, NULL), c[2]);
+	assert_ptr_equal(conns_victim(SERVICE_IMAP, 3, NULL), c[2]);
 	conns_mark_stopping(c[2], 100); /* told already */
 	assert_int_equal(conns_stopping(SERVICE_IMAP), 1);
-	assert_ptr_equal(conns_victim(SERVICE_IMAP, NULL), c[3]);
-	assert_ptr_equal(conns_victim(SERVICE_IMAP, odd), c[4]);
+	assert_ptr_equal(conns_victim(SERVICE_IMAP, 3, NULL), c[3]);
+	assert_ptr_equal(conns_victim(SERVICE_IMAP, 3, odd), c[4]);
 	conns_remove(c[4]);
-	assert_ptr_equal(conns_victim(SERVICE_IMAP, odd), c[3]); /* better than none */
+	assert_ptr_equal(conns_victim(SERVICE_IMAP, 3, odd), c[3]); /* better than none */
 	conns_logged_in(c[2]); /* was faster: stays */
 	assert_int_equal(conns_stopping(SERVICE_IMAP), 0);
 	conns_remove(c[3]);
 	conns_remove(c[5]);
-	assert_null(conns_victim(SERVICE_IMAP, NULL));
+	assert_null(conns_victim(SERVICE_IMAP, 3, NULL));
 	assert_int_equal(conns_count(SERVICE_IMAP), 2);
-	assert_ptr_equal(conns_victim(SERVICE_POP3, NULL), c[0]);
+	assert_ptr_equal(conns_victim(SERVICE_POP3, 3, NULL), c[0]);
+}
+
+static uint16_t
+crowd(int family, uint8_t first, uint8_t eighth, uint8_t ninth)
+{
+	struct conn_addr a = {.family = (uint16_t)family, .ip = {first}};
+
+	a.ip[7] = eighth;
+	a.ip[8] = ninth;
+	return crowd_of(&a);
+}
+
+static void
+a_network_is_an_address_or_a_64(void **state)
+{
+	const uint64_t key[2] = {0x9e3779b97f4a7c15u, 0x1234567890abcdefu};
+	unsigned int same = 0;
+
+	(void)state;
+	crowd_init(key);
+	assert_int_equal(crowd(AF_INET6, 0x20, 1, 1), crowd(AF_INET6, 0x20, 1, 2));
+	assert_int_not_equal(crowd(AF_INET6, 0x20, 1, 1), crowd(AF_INET6, 0x20, 2, 1));
+	/* what lies behind an IPv4 address in its field is none of it */
+	assert_int_equal(crowd(AF_INET, 10, 1, 1), crowd(AF_INET, 10, 2, 2));
+	for (int i = 0; i < 256; i++) {
+		assert_int_not_equal(crowd(AF_INET, (uint8_t)i, 0, 0), CROWD_NONE);
+		same += crowd(AF_INET, (uint8_t)i, 0, 0) == crowd(AF_INET6, 0x20, 1, 0);
+	}
+	assert_true(same <= 2);
+}
+
+static void
+a_flood_makes_room_for_itself(void **state)
+{
+	const uint16_t one = 17, two = 18;
+	struct conn *honest, *flood[4], *other[3];
+
+	(void)state;
+	assert_true(conns_init());
+	honest = conns_add(SERVICE_IMAP, 19, 0);
+	for (int i = 0; i < 3; i++)
+		other[i] = conns_add(SERVICE_IMAP, two, 1);
+	for (int i = 0; i < 4; i++)
+		flood[i] = conns_add(SERVICE_IMAP, one, 2);
+	conns_add(SERVICE_POP3, one, 2); /* counts in its own service */
+	assert_ptr_equal(conns_victim(SERVICE_IMAP, 5, NULL), honest); /* no flood: the oldest */
+	assert_ptr_equal(conns_victim(SERVICE_IMAP, 4, NULL), flood[0]);
+	conns_mark_stopping(flood[0], 9);
+	assert_int_equal(crowd_size(SERVICE_IMAP, one), 3);
+	assert_ptr_equal(conns_victim(SERVICE_IMAP, 3, NULL), other[0]); /* as large, and older */
+	conns_logged_in(other[0]);
+	assert_ptr_equal(conns_victim(SERVICE_IMAP, 3, NULL), flood[1]);
+	conns_remove(flood[1]);
+	assert_ptr_equal(conns_victim(SERVICE_IMAP, 3, NULL), honest);
+	conns_remove(flood[0]); /* left its crowd when it was told */
+	conns_logged_in(flood[2]);
+	conns_remove(flood[2]);
+	conns_remove(flood[3]);
+	assert_int_equal(crowd_size(SERVICE_IMAP, one), 0);
+	assert_int_equal(crowd_size(SERVICE_POP3, one), 1);
 }
 
 int
@@ -217,6 +278,8 @@ main(void)
 	    cmocka_unit_test_setup(idle_ones_go_longest_first, reset),
 	    cmocka_unit_test(doubling_ends_at_the_limit),
 	    cmocka_unit_test(the_oldest_before_login_makes_room),
+	    cmocka_unit_test(a_network_is_an_address_or_a_64),
+	    cmocka_unit_test(a_flood_makes_room_for_itself),
 	};
 
 	return cmocka_run_group_tests_name("launcher_ready", tests, NULL, NULL);

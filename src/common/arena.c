@@ -25,7 +25,7 @@ arena_make(struct arena *a, void *base, size_t size, bool wipe)
 {
 	memset(a, 0, sizeof(*a));
 	a->base = a->bump = a->shared = base;
-	a->end = a->base + size;
+	a->limit = a->end = a->shared_end = a->base + size;
 	a->wipe = wipe;
 }
 
@@ -88,8 +88,13 @@ arena_get(struct arena *a, size_t size)
 				return reuse(a, cls, size);
 		return NULL;
 	}
-	h = (struct head *)a->bump;
-	a->bump += whole;
+	if (whole >= ARENA_LARGE) {
+		a->end -= whole;
+		h = (struct head *)a->end;
+	} else {
+		h = (struct head *)a->bump;
+		a->bump += whole;
+	}
 	h->magic = MAGIC;
 	h->cls = cls;
 	h->size = size;
@@ -101,9 +106,16 @@ head_of(const struct arena *a, void *p)
 {
 	struct head *h = (struct head *)((uint8_t *)p - ARENA_HEADER);
 
-	if ((uint8_t *)p < a->base + ARENA_HEADER || (uint8_t *)p >= a->end || h->magic != MAGIC)
+	if ((uint8_t *)p < a->base + ARENA_HEADER || (uint8_t *)p >= a->limit || h->magic != MAGIC)
 		__builtin_trap(); /* a heap that lies is worth one process */
 	return h;
+}
+
+/* The parent's: writing would copy its page. */
+static bool
+is_shared(const struct arena *a, const void *p)
+{
+	return (const uint8_t *)p < a->shared || (const uint8_t *)p >= a->shared_end;
 }
 
 void
@@ -114,8 +126,8 @@ arena_put(struct arena *a, void *p)
 	if (p == NULL)
 		return;
 	h = head_of(a, p);
-	if ((uint8_t *)p < a->shared)
-		return; /* the parent's: writing would copy its page */
+	if (is_shared(a, p))
+		return;
 	if (a->wipe)
 		explicit_bzero(p, arena_class_size(h->cls));
 	h->magic = MAGIC_FREE;
@@ -132,7 +144,7 @@ arena_resize(struct arena *a, void *p, size_t size)
 	if (p == NULL)
 		return arena_get(a, size);
 	h = head_of(a, p);
-	if (size <= arena_class_size(h->cls) && (uint8_t *)p >= a->shared) {
+	if (size <= arena_class_size(h->cls) && !is_shared(a, p)) {
 		h->size = size;
 		return p;
 	}
@@ -148,11 +160,15 @@ void
 arena_freeze(struct arena *a)
 {
 	uintptr_t from = ((uintptr_t)a->bump + 4095) & ~(uintptr_t)4095;
+	uintptr_t to = (uintptr_t)a->end & ~(uintptr_t)4095;
 
 	memset(a->free, 0, sizeof(a->free));
-	if ((uint8_t *)from < a->end)
+	if (from < to) {
 		a->bump = (uint8_t *)from;
+		a->end = (uint8_t *)to;
+	}
 	a->shared = a->bump;
+	a->shared_end = a->end;
 }
 
 void

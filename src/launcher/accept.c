@@ -369,6 +369,7 @@ accept_on(struct listener *l, uint64_t now)
 	fd = accept4(l->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd != -1 && room_pressed((enum service)l->service, now) && gave_up(fd)) {
 		close(fd); /* a place in vain, while others wait behind him */
+		lr.service[l->service].pressed_ms = now;
 	} else if (fd != -1) {
 		serve(l, w, fd, &peer, now);
 	} else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {

@@ -49,6 +49,7 @@ struct service_state {
 	uint64_t full_since;  /* 0: not full */
 	uint64_t victim_ms;   /* when the last connection was told to make room */
 	uint32_t victims;     /* how many were told together */
+	uint64_t pressed_ms;  /* when it was full, or somebody gave up waiting */
 	uint64_t last_fail_log;
 	uint64_t start_after; /* back-off after failed starts */
 	uint32_t failures;
@@ -120,7 +121,7 @@ void accept_tick(uint64_t now);
 /* room.c: full */
 /* Tell connections before login to go; true: their ends are waited for. */
 bool room_make(enum service s, uint64_t now);
-/* Somebody was told to go within the last second. */
+/* Clients wait in vain, or did within the last second. */
 bool room_pressed(enum service s, uint64_t now);
 /* One line a second at most, which names the setting to raise. */
 void room_log_full(enum service s, uint64_t now);

@@ -31,7 +31,7 @@ room_pressed(enum service s, uint64_t now)
 {
 	const struct service_state *st = &lr.service[s];
 
-	return st->victim_ms != 0 && now - st->victim_ms <= CALM_MS;
+	return st->pressed_ms != 0 && now - st->pressed_ms <= CALM_MS;
 }
 
 /* How many connections there may be. */
@@ -54,7 +54,7 @@ how_many(struct service_state *st, uint64_t now)
 {
 	uint32_t most = capacity(&st->set) / 4;
 
-	if (!room_pressed((enum service)(st - lr.service), now))
+	if (st->victim_ms == 0 || now - st->victim_ms > CALM_MS)
 		st->victims = 1;
 	else if (now - st->victim_ms < VICTIM_MS)
 		st->victims *= 2;
@@ -84,6 +84,7 @@ room_make(enum service s, uint64_t now)
 	struct conn *victim;
 
 	room_log_full(s, now);
+	st->pressed_ms = now;
 	if (going <= st->victims / 2)
 		n = how_many(st, now);
 	n = n > going ? n - going : 0;

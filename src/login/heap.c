@@ -56,22 +56,24 @@ heap_init(size_t bytes, bool wipe)
 }
 
 void
-heap_fork(size_t populate)
+heap_fork(size_t small, size_t large)
 {
 	size_t room;
 
 	arena_freeze(&heap);
 	room = (size_t)(heap.end - heap.bump) & ~(size_t)4095;
-	if (populate > room)
-		populate = room;
-	if (populate > 0)
-		madvise(heap.bump, populate, MADV_POPULATE_WRITE);
+	if (small + large > room)
+		small = large = 0; /* nearly full: it does without */
+	if (small > 0)
+		madvise(heap.bump, small, MADV_POPULATE_WRITE);
+	if (large > 0)
+		madvise(heap.end - large, large, MADV_POPULATE_WRITE);
 }
 
 size_t
 heap_used(void)
 {
-	return (size_t)(heap.bump - heap.base);
+	return (size_t)(heap.bump - heap.base) + (size_t)(heap.limit - heap.end);
 }
 
 void

@@ -16,10 +16,11 @@
 bool heap_init(size_t bytes, bool wipe);
 
 /* In a forked child, before its first allocation: the template's blocks stay
- * untouched, new ones come from a contiguous fresh range of which the first
- * `populate` bytes are mapped at once, instead of a page fault at a time (a kernel
- * without MADV_POPULATE_WRITE is fine). */
-void heap_fork(size_t populate);
+ * untouched, new ones come from a contiguous fresh range.  Of that the first `small`
+ * bytes (for most blocks) and the last `large` ones (arena.h: large blocks) are mapped
+ * at once, instead of a page fault at a time; both in whole pages.  (A kernel without
+ * MADV_POPULATE_WRITE is fine.) */
+void heap_fork(size_t small, size_t large);
 
 /* Bytes handed out at the high-water mark, for sizing and the log. */
 size_t heap_used(void);

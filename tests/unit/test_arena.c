@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define SIZE (1u << 20)
+#define SIZE ((1u << 20) + (64u << 10))
 
 static void
 classes_fit(void **state)
@@ -140,7 +140,7 @@ child_leaves_the_template_alone(void **state)
 	if (pid == 0) {
 		uint8_t *a, *b;
 
-		heap_fork(64 << 10);
+		heap_fork(64 << 10, 8 << 10);
 		OPENSSL_free(old);
 		if (memcmp(before, old - ARENA_HEADER, sizeof(before)) != 0)
 			_exit(1);

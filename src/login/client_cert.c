@@ -178,11 +178,12 @@ client_cert_ask(SSL_CTX *ctx)
 
 /* ---- what came of it ------------------------------------------------------ */
 
+/* p is well-formed UTF-8; U+0080 to U+009F are control characters, too. */
 static bool
 clean(const unsigned char *p, int len)
 {
 	for (int i = 0; i < len; i++)
-		if (p[i] < ' ' || p[i] == 0x7f)
+		if (p[i] < ' ' || p[i] == 0x7f || (p[i] == 0xc2 && i + 1 < len && p[i + 1] < 0xa0))
 			return false;
 	return true;
 }

@@ -50,6 +50,27 @@ class ClientCA:
                 base + ".crt", *dates)
         return base + ".crt", base + ".key"
 
+    def chain(self, n):
+        """Paths of n intermediate CAs, the first below this one, and of their one key."""
+        key = f"{self.dir}/chain.key"
+        openssl("genpkey", *KEYS["p256"], "-out", key)
+        paths, issuer = [], (self.cert, f"{self.dir}/ca.key")
+        for i in range(n):
+            paths.append(self.sign(f"chain{i}", f"/CN=Intermediate {i}", key, issuer, "TRUE"))
+            issuer = (paths[-1], key)
+        return paths, key
+
+    def sign(self, name, subject, key, issuer, ca="FALSE"):
+        """A certificate for a key that is there, by issuer: (certificate, key)."""
+        base = f"{self.dir}/{name}"
+        with open(base + ".ext", "w") as f:
+            f.write(f"basicConstraints = critical,CA:{ca}\n")
+        openssl("req", "-new", "-key", key, "-subj", subject, "-out", base + ".csr")
+        openssl("x509", "-req", "-in", base + ".csr", "-CA", issuer[0], "-CAkey", issuer[1],
+                "-set_serial", str(9000 + len(os.listdir(self.dir))), "-days", "30", "-extfile",
+                base + ".ext", "-out", base + ".crt")
+        return base + ".crt"
+
     def revoke(self, cert):
         openssl("ca", "-config", self.conf, "-revoke", cert)
         self.write_crl()

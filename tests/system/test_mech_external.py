@@ -12,6 +12,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(
 
 import harness  # noqa: E402
 import sasl  # noqa: E402
+import test_resume  # noqa: E402
+from certs import openssl  # noqa: E402
 from clientca import ClientCA  # noqa: E402
 
 PAST = ("-startdate", "200101000000Z", "-enddate", "200201000000Z")
@@ -71,7 +73,7 @@ class Certs(harness.SystemTest):
         return c, word, text
 
 
-class External(Certs):
+class External(Certs, test_resume.Resuming):
     def test_good(self):
         for which in ("good", "rsa", "p384", "ed25519"):
             for proto in ("imap", "pop3"):
@@ -121,15 +123,48 @@ class External(Certs):
             self.assertIn(b"Welcome", r.stdout)
 
     def test_no_resumption(self):
-        """A resumed session would carry an old verdict."""
-        context = harness.tls_context(maximum=ssl.TLSVersion.TLSv1_2)
-        context.load_cert_chain(*self.certs["good"])
-        c = self.keep(harness.Imap(self.gh.server("imaps"), tls=context))
-        session = c.sock.session
-        raw = self.keep(harness.Imap(self.gh.server("imap")))
-        self.assertEqual("OK", raw.command("STARTTLS")[1][:2])
-        again = context.wrap_socket(raw.sock, session=session) if session else None
-        self.assertFalse(again is not None and again.session_reused)
+        """A resumed session would carry an old verdict.  (That s_client does resume, and
+        says so, is shown in test_resume.)"""
+        for version in test_resume.VERSIONS:
+            for which in ("good", "expired", None):
+                with self.subTest(version=version, which=which):
+                    own = ("-cert", self.certs[which][0], "-key", self.certs[which][1]) \
+                        if which else ()
+                    keep = self.path(f"{version}-{which}")
+                    self.assertFalse(self.s_client("imaps", version, *own, keep=keep))
+                    if not os.path.exists(keep):
+                        continue        # there is nothing to resume
+                    self.assertNotRegex(openssl("sess_id", "-in", keep, "-noout", "-text"),
+                                        "TLS session ticket:")
+                    self.assertFalse(self.s_client("imaps", version, *own, use=keep))
+
+    def check(self, status, words, settings):
+        gh = self.make_gatehouse(settings=settings)
+        try:
+            got, said = gh.command("check")
+        finally:
+            gh.close()
+        self.assertEqual(status, got, said)
+        self.assertRegex(said, words)
+
+    def test_check(self):
+        """It says that certificates widen trust, and what it does not start with."""
+        on = "ssl_verify_client_cert = yes\n"
+        with_crl = on + f"ssl_ca = <{self.ca.ca_file()}\n"
+        without = on + f"ssl_ca = <{self.ca.ca_file(crl=False)}\n"
+        trust = "verified by the login worker, and what it says is believed: a worker that a " \
+            "client has taken over can claim any certificate's name"
+        self.check(0, trust, with_crl)
+        self.check(0, trust, without + "ssl_require_crl = no")
+        self.check(0, r"(?s)\A(?!.*client certificates)", "")
+        self.check(78, "ssl_verify_client_cert = yes needs ssl_ca", on)
+        self.check(78, r"(?s)has no CRL, so that every client certificate would be refused.*"
+                       r"ssl_require_crl = no", without)
+        self.check(78, "ssl_cert_username_field: nickname is no field of a name",
+                   with_crl + "ssl_cert_username_field = nickname")
+        self.check(78, "has no PEM certificate", on + f"ssl_ca = <{self.certs['good'][1]}")
+        for name in ("auth_ssl_require_client_cert", "auth_ssl_username_from_cert"):
+            self.check(78, f"{name} = yes needs ssl_verify_client_cert = yes", f"{name} = yes")
 
 
 class Required(Certs):
@@ -165,6 +200,45 @@ class NoCrl(Certs):
     def test_revocation_is_not_looked_at(self):
         self.assertEqual("OK", self.external("revoked")[1])
         self.assertEqual("NO", self.external("expired")[1])
+
+    def present(self, name, *parts):
+        """A client that sends these certificates."""
+        path = f"{self.tmp}/{name}.pem"
+        with open(path, "w") as out:
+            for part in parts:
+                with open(part) as f:
+                    out.write(f.read())
+        self.certs[name] = (path, self.chain_key)
+
+    def test_long_chains(self):
+        """Eight intermediates are followed; more are no valid certificate.  Above 32 KiB
+        the handshake ends.  Nobody else notices."""
+        cas, key = self.ca.chain(9)
+        self.chain_key = key
+        for n in (8, 9):
+            leaf = self.ca.sign(f"leaf{n}", "/CN=alice", key, (cas[n - 1], key))
+            self.present(f"chain {n}", leaf, *cas[n - 1::-1])
+        one = self.ca.sign("leaf1", "/CN=alice", key, (cas[0], key))
+        self.present("missing", one)
+        with open(cas[0]) as f:
+            size = 3 + len(ssl.PEM_cert_to_DER_cert(f.read())) + 2  # TLS 1.3: extensions
+        self.present("large", one, *[cas[0]] * (31 * 1024 // size))
+        self.present("too large", one, *[cas[0]] * (34 * 1024 // size))
+        honest = self.connect("good")
+        for maximum in (None, ssl.TLSVersion.TLSv1_2):
+            for which, word in (("chain 8", "OK"), ("chain 9", "NO"), ("missing", "NO"),
+                                ("large", "OK")):
+                with self.subTest(which=which, maximum=maximum):
+                    c, got, text = self.external(which, maximum=maximum)
+                    self.assertEqual(word, got, text)
+                    if word == "NO":
+                        self.assertTrue(c.login().startswith("OK"))
+            mark = self.gh.mark()
+            with self.assertRaises((OSError, harness.ClientError)):
+                self.connect("too large", maximum=maximum)
+            self.gh.wait_log("excessive message size|TLS handshaking: SSL_accept.. failed", after=mark)
+        self.assertTrue(honest.login().startswith("OK"))
+        self.assertFalse(self.gh.find_log("killed with signal|template retired"))
 
 
 class Off(Certs):

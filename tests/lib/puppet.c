@@ -1,5 +1,6 @@
 /*
- * A login worker that went bad, for the tests of our own channels.
+ * A login worker that went bad, for the tests of our own channels; and one whose
+ * memory is nearly used up, which else goes on honestly.
  *
  * This is gatehouse-login itself, linked with this file: behind all its walls and
  * its last filter, a POP3 connection is given into the hands of whoever is at its
@@ -15,8 +16,12 @@
  *   r  i32: result of w (bytes, or -errno), number of writes that n got done
  *   d  data from the descriptor
  *   e  its end
+ *
+ * A client from 127.253.a.b, of any service, is served honestly by a worker whose
+ * arena has room for no more than (256 a + b) * 64 bytes.
  */
 #include <errno.h>
+#include <openssl/crypto.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +30,7 @@
 
 #include "ipc/conn.h"
 #include "ipc/fds.h"
+#include "login/heap.h"
 #include "login/worker.h"
 
 #define HEAD 6
@@ -174,11 +180,26 @@ channel_says(struct pollfd *c)
 	}
 }
 
+static void
+starve(const struct worker *w, size_t room)
+{
+	const size_t piece = 1008; /* its class is 1024; with the header 1040 */
+
+	while (w->set.arena_bytes > heap_used() + room + 1040)
+		if (OPENSSL_malloc(piece) == NULL)
+			return;
+}
+
 void
 __wrap_single_serve(struct worker *w, const struct conn_info *info)
 {
 	const nfds_t n = sizeof(channels) / sizeof(channels[0]);
+	const uint8_t *ip = info->remote.ip;
 
+	if (info->remote.family == AF_INET && ip[0] == 127 && ip[1] == 253) {
+		starve(w, ((size_t)ip[2] << 8 | ip[3]) * 64);
+		__real_single_serve(w, info);
+	}
 	if (info->service != SERVICE_POP3)
 		__real_single_serve(w, info);
 	for (;;) {

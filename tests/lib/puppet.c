@@ -185,7 +185,7 @@ starve(const struct worker *w, size_t room)
 {
 	const size_t piece = 1008; /* its class is 1024; with the header 1040 */
 
-	heap_fork(0); /* exec: what its rehearsal has given back is no room, either */
+	heap_fork(0, 0); /* exec: what its rehearsal has given back is no room, either */
 	while (w->set.arena_bytes > heap_used() + room + 1040)
 		if (OPENSSL_malloc(piece) == NULL)
 			return;

@@ -8,6 +8,7 @@
 #include <linux/close_range.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sysexits.h>
@@ -24,8 +25,6 @@
 #include "login/worker.h"
 
 static struct worker worker;
-static uint8_t settings[SETTINGS_MAX];
-
 static const struct mode {
 	const char *name;
 	size_t plan; /* offset of its late_plan */
@@ -60,7 +59,11 @@ find_service(const char *name)
 static void
 read_settings(struct worker *w)
 {
-	long len = settings_read(FD_SETTINGS, settings, sizeof(settings));
+	/* Not among the static data: there it would lie between pages that each forked
+	 * child writes, and give it two page tables more. */
+	uint8_t *settings = mmap(NULL, SETTINGS_MAX, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	long len = settings != MAP_FAILED ? settings_read(FD_SETTINGS, settings, SETTINGS_MAX) : -1;
 	struct rd r = {.p = settings, .end = settings + (len > 0 ? len : 0)};
 
 	if (len == -1 || !worker_settings_unpack(&r, &w->set))

@@ -210,9 +210,10 @@ class Storm(SystemTest):
 
     AT_ONCE = 110
     FLIGHT = 0.1                # between two flights of an honest client
-    # With the storms, or one service full of half-open TLS; and with both full (a worker
-    # costs 350 KiB: 220 dirty pages, 70 page tables, the rest stacks and sockets).
-    MIB, MIB_BOTH = 64, 104
+    # In all storms; with one service full of half-open TLS, where 63 were measured; with
+    # both, where 99 were (a worker costs 350 KiB: 224 of dirty pages, 60 of page tables,
+    # the rest stack and sockets; the processes with nothing to do 28 MiB).
+    MIB, MIB_ONE, MIB_BOTH = 64, 68, 106
     group = None
 
     @classmethod
@@ -348,7 +349,7 @@ class Storm(SystemTest):
             self.skipTest("memory was not measured: no memory cgroup that we may make")
         print(f"# peak memory of gatehouse: {self.group.peak():.1f} MiB")
         self.assertLess(self.group.peak(), self.MIB)
-        for name, most in (("imaps", self.MIB), ("pop3s", self.MIB_BOTH)):
+        for name, most in (("imaps", self.MIB_ONE), ("pop3s", self.MIB_BOTH)):
             self.fill(name)
             print(f"# and with {name} full of half-open TLS: {self.group.peak():.1f} MiB")
             self.assertLess(self.group.peak(), most)

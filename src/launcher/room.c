@@ -9,6 +9,7 @@
 /* A flood: one network holds so large a part of the places, and so many at least. */
 #define FLOOD_SHARE 8
 #define FLOOD_MIN 5
+#define VICTIMS_MAX 64 /* each is a walk through the queue */
 #define CALM_MS 1000 /* without a need for room: the next time begins with one again */
 
 void
@@ -47,13 +48,15 @@ capacity(const struct service_settings *set)
 /*
  * How many to tell at once.  One; but where the places of the last time were taken
  * at once, twice as many, and one again when there was a pause: about as many as
- * will come until they are gone, and never more than a quarter.
+ * will come until they are gone, and never more than a quarter of the places.
  */
 static uint32_t
 how_many(struct service_state *st, uint64_t now)
 {
 	uint32_t most = capacity(&st->set) / 4;
 
+	if (most > VICTIMS_MAX)
+		most = VICTIMS_MAX;
 	if (st->victim_ms == 0 || now - st->victim_ms > CALM_MS)
 		st->victims = 1;
 	else if (now - st->victim_ms < VICTIM_MS)

@@ -23,6 +23,15 @@ def accepted():
 
 
 ACCEPTED = accepted()
+USED = set()                    # of them: those that were open
+
+
+def by_design(phase, row, result):
+    """Why this door may be open, or None."""
+    key = (phase, row["id"])
+    if key in ACCEPTED and result.verdict == "OPEN":
+        USED.add(key)
+    return ACCEPTED.get(key)
 
 
 def follows_text(phase, result, text):
@@ -56,7 +65,7 @@ def full(row, phase, result, text, control):
     if flags & escape.T_INFO:
         return Verdict(True, False, "", "any")
     if result.verdict == "OPEN":
-        reason = ACCEPTED.get((phase, row["id"])) or ACCEPTED.get(("*", row["id"]))
+        reason = by_design(phase, row, result)
         return Verdict(reason is not None, False, reason or "a way out", "not OPEN")
     if result.verdict in ("HUNG", "CRASH"):
         return Verdict(False, False, result.note, "KILLED")
@@ -67,7 +76,7 @@ def walls(row, config, phase, result, control, lacks):
     """Without seccomp: the walls that the table names hold, and no others are claimed.
     (A row of which the table says that only seccomp stands has to be open in login's
     place; elsewhere there may be nothing to try it on.)"""
-    reason = ACCEPTED.get((f"S-/{phase}", row["id"]))
+    reason = by_design(f"S-/{phase}", row, result)
     if reason and (config == "S-" or result.verdict == "OPEN"):
         return Verdict(result.verdict == "OPEN", False, reason, "OPEN")
     if result.verdict == "SKIP":

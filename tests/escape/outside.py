@@ -90,6 +90,23 @@ class Outside(harness.SystemTest):
         self.assertTrue(eventually(lambda: hung_up(worker, AUTH)))
         self.assertTrue(eventually(lambda: hung_up(worker, SIGNER)))
 
+    def test_SEC_06_stopped_and_continued(self):
+        """A call that is restarted must not be one that the filter does not know."""
+        client, worker = self.worker(tls=True)
+        inside, proxy = self.worker(tls=True)
+        self.assertTrue(inside.login().startswith("OK"))
+        mark = self.gh.mark()
+        for p in (worker, proxy, self.gh.templates("imap")[0],
+                  *(self.gh.helper(n) for n in ("launcher", "auth", "keys"))):
+            p.kill(signal.SIGSTOP)
+            self.assertTrue(eventually(lambda p=p: p.state() == "T"), p)
+            p.kill(signal.SIGCONT)
+            self.assertTrue(eventually(lambda p=p: p.state() != "T"), p)
+        self.assertTrue(client.login().startswith("OK"))
+        inside.command("NOOP")
+        self.assert_serves()
+        self.assertEqual(self.gh.find_log(r"signal \d+", mark), [])
+
     def test_INFO_04_neither_environment_nor_arguments(self):
         for p in self.everybody()[1:]:
             with open(f"/proc/{p.pid}/environ", "rb") as f:

@@ -40,7 +40,7 @@ static void
 decide(struct conn *c, uint64_t sessions)
 {
 	struct auth_failure f = {.fail = DLG_FAIL_LIMIT, .outcome = OUT_LIMIT};
-	uint32_t max = conns_settings()->mail_max_userip_connections;
+	uint32_t max = c->rules.mail_max_userip_connections;
 
 	complained = false;
 	loop_close(&c->aux);

@@ -199,7 +199,7 @@ on_auth_cancel(struct conn *c, struct msgin *m)
 	request_forget(c);
 	c->aborted = true;
 	c->state = CS_IDLE;
-	if (c->attempts >= conns_settings()->auth_max_attempts)
+	if (c->attempts >= c->rules.auth_max_attempts)
 		conn_say_bye(c, DLG_BYE_ATTEMPTS);
 	return true;
 }
@@ -232,12 +232,6 @@ on_tls_info(struct conn *c, struct msgin *m)
 	rd_str(&m->r, name, sizeof(name));
 	if (!msg_end(m) || cert >= CONN_CERT__MAX || (cert != CONN_CERT_VALID && name[0] != '\0'))
 		return false;
-	/* Where the site did not turn it on nobody verifies, so nobody may claim. */
-	if (cert != CONN_CERT_NONE && !conns_settings()->client_certs)
-		return false;
-	c->cert = cert;
-	memcpy(c->cert_name, name, sizeof(name));
-	str_clean(c->tls_text, sizeof(c->tls_text), text, strlen(text));
 	/* local_name goes to the auth server, whose passdb may use it: a host name or
 	 * nothing. */
 	n = strspn(sni, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._");
@@ -246,6 +240,13 @@ on_tls_info(struct conn *c, struct msgin *m)
 	for (size_t i = 0; i < n; i++)
 		c->local_name[i] = (char)(sni[i] >= 'A' && sni[i] <= 'Z' ? sni[i] + 32 : sni[i]);
 	c->local_name[n] = '\0';
+	conn_rules(c);
+	/* Where the site did not turn it on nobody verifies, so nobody may claim. */
+	if (cert != CONN_CERT_NONE && !c->rules.ssl_verify_client_cert)
+		return false;
+	c->cert = cert;
+	memcpy(c->cert_name, name, sizeof(name));
+	str_clean(c->tls_text, sizeof(c->tls_text), text, strlen(text));
 	return true;
 }
 
@@ -254,14 +255,13 @@ on_tls_info(struct conn *c, struct msgin *m)
 static void
 imap_id(struct conn *c, const struct clientid *id)
 {
-	const struct auth_settings *set = conns_settings();
 	char text[CLIENTID_LOG_MAX];
 
-	if (!c->id_logged && clientid_log(id, set->imap_id_log, text)) {
+	if (!c->id_logged && clientid_log(id, c->rules.imap_id_log, text)) {
 		c->id_logged = true;
 		connlog_id(c, text);
 	}
-	if (set->imap_id_retain)
+	if (c->rules.imap_id_retain)
 		clientid_retain(id, c->client_id);
 }
 

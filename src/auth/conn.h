@@ -63,6 +63,7 @@ struct conn {
 	struct conn *grave_next;
 	struct conn_info info; /* addresses and session: what a trusted proxy said, if it did */
 	struct conn_addr real_remote, real_local; /* of the TCP connection */
+	struct rules rules;  /* what holds for it: conn_rules */
 	struct watch worker; /* auth channel */
 	int mail_fd;         /* the mail channel's other end */
 	int client_fd;       /* duplicate of the client's socket; -1 once TLS is on */
@@ -142,6 +143,8 @@ struct conn *conns_first(void);
 struct conn *conns_after(struct conn *c);
 unsigned int conns_count(void);
 
+/* Settle c->rules from what is known: the launcher's facts, and local_name. */
+void conn_rules(struct conn *c);
 /* CONN_OPEN.  Takes the descriptors.  A message that cannot be is logged. */
 void conn_open(struct msgin *m);
 /* It is over; the rest happens in conns_reap. */

@@ -161,8 +161,8 @@ line(const struct conn *c, const char *what, int32_t mail_pid)
 	vars.v[LV_SSL] = c->tls ? c->tls_text : "";
 	vars.v[LV_SESSION] = c->info.session;
 	vars.v[LV_LOCAL_NAME] = c->local_name;
-	logfmt_elements(conns_settings()->log_format, &vars, elements, sizeof(elements));
-	logfmt_line(conns_settings()->log_line, what, elements, text, sizeof(text));
+	logfmt_elements(c->rules.login_log_format_elements, &vars, elements, sizeof(elements));
+	logfmt_line(c->rules.login_log_format, what, elements, text, sizeof(text));
 	log_info("%s-login: %s", service_name(c->info.service), text);
 }
 
@@ -211,7 +211,7 @@ connlog_failed(const struct conn *c, enum auth_outcome outcome)
 {
 	char what[96];
 
-	if (!conns_settings()->auth_verbose || !lograte_pass(LOGRATE_FAILED, &c->info.remote))
+	if (!c->rules.auth_verbose || !lograte_pass(LOGRATE_FAILED, &c->info.remote))
 		return;
 	if (outcome == OUT_AUTH)
 		strcpy(what, "Auth failed");
@@ -259,7 +259,7 @@ cut_short(const struct conn *c, char *dst, size_t cap)
 static const char *
 lacks_cert(const struct conn *c)
 {
-	if (!conns_settings()->ssl_require_client_cert)
+	if (!c->rules.auth_ssl_require_client_cert)
 		return NULL;
 	if (!c->tls)
 		return c->attempts > 0 ? "cert required, client didn't start TLS" : NULL;
@@ -310,7 +310,7 @@ connlog_end(const struct conn *c)
 	brackets(c, why, sizeof(why));
 	if (c->outcome == OUT_LIMIT) /* Dovecot's words */
 		snprintf(what, sizeof(what), "Disconnected: " AUTH_LIMIT_TEXT,
-		    conns_settings()->mail_max_userip_connections);
+		    c->rules.mail_max_userip_connections);
 	else
 		snprintf(what, sizeof(what), "Disconnected: %s (%s)", goodbye, why);
 	line(c, what, 0);

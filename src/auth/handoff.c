@@ -200,7 +200,7 @@ try_connect(struct conn *c)
 	}
 	c->sent = true;
 	c->sent_ms = loop_now();
-	timer_set(&c->timer, conns_settings()->handoff_timeout_ms);
+	timer_set(&c->timer, c->rules.handoff_timeout_ms);
 }
 
 void

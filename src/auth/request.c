@@ -68,7 +68,7 @@ request_forget(struct conn *c)
 bool
 request_was_last(const struct conn *c)
 {
-	return c->attempts >= conns_settings()->auth_max_attempts;
+	return c->attempts >= c->rules.auth_max_attempts;
 }
 
 void
@@ -117,22 +117,18 @@ refuse(struct conn *c, enum dlg_fail fail, enum auth_outcome outcome)
 static bool
 forbidden(struct conn *c, const char *name)
 {
-	const struct auth_settings *set = conns_settings();
+	const struct rules *set = &c->rules;
 	const struct dlg_mech *m = server_mech(name);
 	bool secured = c->tls || (c->info.flags & CONN_SECURED) != 0;
-	bool ruled = (c->info.flags & CONN_RULED) != 0;
-	bool required = ruled ? (c->info.flags & CONN_TLS_REQUIRED) != 0 : set->ssl == SSL_REQUIRED;
-	bool hidden = ruled ? (c->info.flags & CONN_CLEAR_ALLOWED) == 0
-			    : set->disable_plaintext_auth != 0;
 
 	/* ssl = required means strangers: the own host and trusted networks count as
 	 * secured, as in Dovecot (D.1).  TLS from the first byte has no such way round. */
-	if ((required && !secured) ||
+	if ((set->ssl == SSL_REQUIRED && !secured) ||
 	    (!c->tls && (c->info.flags & CONN_TLS_IMPLICIT) != 0)) {
 		refuse(c, DLG_FAIL_SSL_REQUIRED, OUT_PLAINTEXT);
 		return true;
 	}
-	if (set->ssl_require_client_cert && !(c->tls && c->cert == CONN_CERT_VALID)) {
+	if (set->auth_ssl_require_client_cert && !(c->tls && c->cert == CONN_CERT_VALID)) {
 		struct auth_failure f = {.fail = DLG_FAIL_REASON, .outcome = OUT_CERT,
 		    .text = "Client didn't present valid SSL certificate"};
 
@@ -146,7 +142,8 @@ forbidden(struct conn *c, const char *name)
 		refuse(c, DLG_FAIL_MECH, OUT_MECH);
 		return true;
 	}
-	if ((m->flags & DLG_MECH_PLAINTEXT) != 0 && !secured && hidden) {
+	if ((m->flags & DLG_MECH_PLAINTEXT) != 0 && !secured &&
+	    set->disable_plaintext_auth) {
 		refuse(c, DLG_FAIL_PLAINTEXT, OUT_PLAINTEXT);
 		return true;
 	}
@@ -211,7 +208,7 @@ submit(struct conn *c, struct server *s, const uint8_t *data, size_t len)
 		authcmd_field(&cmd, "local_name", c->local_name);
 	if (c->tls && c->cert == CONN_CERT_VALID) {
 		authcmd_field(&cmd, "valid-client-cert", NULL);
-		if (c->cert_name[0] != '\0' && conns_settings()->ssl_username_from_cert)
+		if (c->cert_name[0] != '\0' && c->rules.auth_ssl_username_from_cert)
 			authcmd_field(&cmd, "cert_username", c->cert_name);
 	}
 	if (c->client_id[0] != '\0')
@@ -228,7 +225,7 @@ submit(struct conn *c, struct server *s, const uint8_t *data, size_t len)
 	server_use(s);
 	c->state = CS_AUTH;
 	c->waited = false;
-	timer_set(&c->timer, conns_settings()->auth_timeout_ms);
+	timer_set(&c->timer, c->rules.auth_timeout_ms);
 	return true;
 }
 
@@ -283,7 +280,7 @@ request_start(struct conn *c, const char *mech, bool has_ir, const uint8_t *data
 	}
 	c->state = CS_QUEUED;
 	c->waited = false;
-	timer_set(&c->timer, conns_settings()->auth_timeout_ms);
+	timer_set(&c->timer, c->rules.auth_timeout_ms);
 }
 
 /* The worker has no such channel binding: no other answer than an honest one
@@ -334,7 +331,7 @@ request_continue(struct conn *c, const uint8_t *data, size_t len, const uint8_t 
 	}
 	c->state = CS_AUTH;
 	c->waited = false;
-	timer_set(&c->timer, conns_settings()->auth_timeout_ms);
+	timer_set(&c->timer, c->rules.auth_timeout_ms);
 }
 
 /* ---- answers -------------------------------------------------------------- */
@@ -423,7 +420,7 @@ on_ok(struct conn *c, const struct auth_answer *a)
 	}
 	if (c->retry_result == 0)
 		c->successes++;
-	if (set->anvil_socket[0] != '\0' && set->mail_max_userip_connections > 0 &&
+	if (set->anvil_socket[0] != '\0' && c->rules.mail_max_userip_connections > 0 &&
 	    c->retry_result == 0)
 		anvil_start(c);
 	else
@@ -454,7 +451,7 @@ conns_answer(struct server *s, struct auth_line *l)
 		on_cont(c, l);
 		return;
 	}
-	answer_read(l, &a, conns_settings()->log_format);
+	answer_read(l, &a, c->rules.login_log_format_elements);
 	str_copy(c->user, sizeof(c->user), a.user);
 	str_copy(c->original_user, sizeof(c->original_user), a.original_user);
 	str_copy(c->auth_user, sizeof(c->auth_user), a.auth_user);
@@ -558,7 +555,7 @@ conn_timeout(struct timer *t)
 			break;
 		}
 		c->waited = true;
-		timer_set(&c->timer, conns_settings()->auth_timeout_ms);
+		timer_set(&c->timer, c->rules.auth_timeout_ms);
 		if (c->retry_result == 0) {
 			msg_begin(&out, MSG_AUTH_WAIT, c->request);
 			conn_send(c, &out);

@@ -48,6 +48,16 @@ conns_settings(void)
 	return set;
 }
 
+void
+conn_rules(struct conn *c)
+{
+	struct conn_info real = c->info; /* whatever a trusted proxy says of its client */
+
+	real.remote = c->real_remote;
+	real.local = c->real_local;
+	rule_set_apply(&set->rules, rule_set_match(&set->rules, &real, c->local_name), &c->rules);
+}
+
 static struct conn **
 bucket(uint32_t id)
 {
@@ -159,6 +169,7 @@ conn_open(struct msgin *m)
 	c->info = info;
 	c->real_remote = info.remote;
 	c->real_local = info.local;
+	conn_rules(c);
 	c->opened_ms = loop_now() - info.age_ms;
 	c->stop_bye = -1;
 	c->worker = (struct watch){.fd = msg_take_fd(m, 0), .ready = conn_worker_ready};

@@ -34,12 +34,44 @@ struct config_service {
 	bool spawn_exec;        /* worker_spawn = exec */
 };
 
-struct config_cert {            /* the default (name empty) or a local_name block */
-	char name[256];
+struct config_cert {
 	char cert_file[256], key_file[256];
 	char alt_cert_file[256], alt_key_file[256]; /* ssl_alt_cert; empty: none */
 	char key_password[KEY_PASSWORD_MAX + 1]; /* of both keys; "<path": in that file; empty: none,
-	                                            or the default's */
+	                                            or the one outside of blocks */
+};
+
+struct config_nets {
+	size_t len;
+	uint8_t p[SETTINGS_NETS_MAX * NET_WIRE]; /* a net_list (ipc/rules.h) */
+};
+
+/* What is decided for each connection (ipc/rules.def), and what that is made from. */
+struct config_rules {
+#define RULE_U8(name, limit) uint8_t name;
+#define RULE_U16(name, limit) uint16_t name;
+#define RULE_U32(name, limit) uint32_t name;
+#define RULE_STR(name, limit) char name[limit];
+#define RULE_NETS(name, limit) struct config_nets name;
+#define RULE(id, name, type, limit, who) RULE_##type(name, limit)
+#include "ipc/rules.def"
+#undef RULE
+#undef RULE_U8
+#undef RULE_U16
+#undef RULE_U32
+#undef RULE_STR
+#undef RULE_NETS
+	struct config_cert files;       /* the supervisor reads them and numbers them: cert */
+	char ssl_ca[256];               /* file of CA certificates and CRLs: ca */
+	char imap_id_text[512];         /* key value ..., "*" our own word: imap_id_send */
+};
+
+struct config_block { /* local, remote, local_name, protocol */
+	struct block_takes takes;
+	uint64_t has;                   /* RULE_BITs */
+	struct config_rules rules;
+	char file[256];                 /* where it begins */
+	unsigned int line;
 };
 
 struct config {
@@ -50,34 +82,11 @@ struct config {
 	struct config_listener listeners[CONFIG_LISTENERS_MAX];
 	unsigned int nlisteners;
 
-	uint8_t ssl;                    /* enum ssl_mode */
-	struct config_cert certs[SETTINGS_CERTS_MAX / 2];
-	unsigned int ncerts;            /* [0] is the default one, if any is set */
-	uint16_t ssl_min_version;       /* 0x0303 */
-	char ssl_cipher_list[1024], ssl_cipher_suites[512], ssl_curve_list[256];
-	bool ssl_prefer_server_ciphers;
-	char ssl_options[64];           /* no_ticket, no_compression: as it is anyway */
-	uint32_t ssl_session_lifetime_ms; /* 0: no resumption */
-	bool ssl_verify_client_cert, ssl_require_crl; /* no, yes */
-	char ssl_ca[256];               /* file of CA certificates and CRLs */
-	char ssl_cert_username_field[64];
-	bool auth_ssl_require_client_cert, auth_ssl_username_from_cert;
-
-	bool disable_plaintext_auth;    /* yes */
-	char login_greeting[256];
-	char login_log_format[256];
-	char login_log_format_elements[256];
-	char imap_capability[1024];
-	char imap_id_send[512];         /* key value ..., "*" our own word for it */
-	char imap_id_log[256];          /* keys of ID that are logged; *: all */
-	bool imap_id_retain;
-	bool imap_literal_minus;
-	struct conn_net login_trusted_networks[SETTINGS_NETS_MAX];
-	unsigned int nnets;
-	struct block_settings blocks[BLOCKS_MAX]; /* wide ones first */
+	struct config_rules rules;      /* outside of blocks */
+	struct config_block blocks[BLOCKS_MAX]; /* wide ones first */
 	unsigned int nblocks;
-	uint32_t mail_max_userip_connections;
-	bool auth_verbose, auth_debug;
+	uint32_t ssl_session_lifetime_ms; /* 0: no resumption */
+	bool auth_debug;
 	uint32_t default_process_limit, default_client_limit;
 	uint64_t default_vsz_limit;
 	char default_login_user[64], default_internal_user[64], default_keys_user[64];
@@ -91,8 +100,7 @@ struct config {
 	char log_path[256];             /* empty: stderr */
 	uint64_t confine_optional;      /* bits (1 << LAYER_x), confine/layers.h */
 	bool policy_allow_widen;
-	uint32_t auth_max_attempts;
-	uint32_t login_timeout_ms, auth_timeout_ms, handoff_timeout_ms, shutdown_timeout_ms;
+	uint32_t shutdown_timeout_ms;
 	char hostname[256];             /* default: gethostname */
 };
 
@@ -105,6 +113,14 @@ int config_parse(struct config *c, const char *name, const char *text, size_t le
     struct diag *d);
 /* The effective settings in the file's own syntax; changed_only: `config -n`. */
 void config_dump(const struct config *c, bool changed_only, FILE *out);
+/* "local 192.0.2.1/32 { protocol imap { ... } }" on one line, with the names of what is in it. */
+void config_block_text(const struct config_block *b, char *dst, size_t cap);
+/* The rules of a connection that is in this block, and in none that it does not lie in;
+ * -1: in no block. */
+void config_rules_at(const struct config *c, int block, struct config_rules *out);
+/* What holds for this one (service SERVICE__MAX, address family 0: for those alone that
+ * no block asks this of) becomes what is outside of blocks; the blocks go. */
+void config_only_for(struct config *c, const struct conn_info *conn, const char *name);
 /* One line: a service's worker model and its numbers, as they are in force. */
 void config_service_text(const struct config *c, enum service s, char *dst, size_t cap);
 

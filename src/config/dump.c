@@ -30,6 +30,40 @@ put(FILE *out, const char *indent, const char *name, const char *v)
 	fputs("\"\n", out);
 }
 
+/* Without old and meaningless ones and those under their other name. */
+static bool
+printed(const struct setting *s)
+{
+	return s->type != ST_OLD && s->type != ST_IGNORED && s->type != ST_NOT_BOOL;
+}
+
+static const void *
+base(const struct config *c, const struct setting *s)
+{
+	return s->scope == SC_RULE ? (const void *)&c->rules : c;
+}
+
+/* What is outside of sections. */
+static void
+globals(FILE *out, const struct config *now, const struct config *usual)
+{
+	for (size_t i = 0; i < nsettings; i++) {
+		const struct setting *s = &settings[i];
+		char v[4096], u[4096];
+
+		if ((s->scope != SC_GLOBAL && s->scope != SC_RULE) || !printed(s))
+			continue;
+		setting_format(s, base(now, s), v, sizeof(v));
+		if (usual != NULL) {
+			setting_format(s, base(usual, s), u, sizeof(u));
+			if (strcmp(u, v) == 0)
+				continue;
+		}
+		if ((s->type != ST_FILE && s->type != ST_SECRET) || v[0] != '\0')
+			put(out, "", s->name, v);
+	}
+}
+
 static void
 scope(FILE *out, const char *indent, enum setting_scope sc, const void *now, const void *usual)
 {
@@ -37,8 +71,7 @@ scope(FILE *out, const char *indent, enum setting_scope sc, const void *now, con
 		const struct setting *s = &settings[i];
 		char v[4096], u[4096];
 
-		if (s->scope != sc || s->type == ST_OLD || s->type == ST_IGNORED ||
-		    s->type == ST_NOT_BOOL)
+		if (s->scope != sc || !printed(s))
 			continue;
 		setting_format(s, now, v, sizeof(v));
 		if (usual != NULL) {
@@ -46,8 +79,6 @@ scope(FILE *out, const char *indent, enum setting_scope sc, const void *now, con
 			if (strcmp(u, v) == 0)
 				continue;
 		}
-		if ((s->type == ST_FILE || s->type == ST_SECRET) && v[0] == '\0')
-			continue;
 		put(out, indent, s->name, v);
 	}
 }
@@ -84,42 +115,87 @@ listeners(const struct config *c, enum service sv, FILE *out)
 	}
 }
 
-static void
-blocks(const struct config *c, FILE *out)
+/* Its heads, outermost first, as Dovecot nests them: "local NET {", each on a line
+ * (lines) or behind one another.  Returns how many there are. */
+static unsigned int
+heads(const struct block_takes *t, bool lines, FILE *out)
 {
-	for (unsigned int i = 0; i < c->nblocks; i++) {
-		const struct block_settings *b = &c->blocks[i];
-		const struct conn_net *nets[2] = {&b->local, &b->remote};
-		char indent[16] = "", ip[INET6_ADDRSTRLEN];
+	const struct conn_net *nets[2] = {&t->local, &t->remote};
+	unsigned int n = 0;
 
-		if (b->service != SERVICE__MAX) {
-			fprintf(out, "protocol %s {\n", service_name((enum service)b->service));
-			strcat(indent, "  ");
-		}
-		for (int n = 0; n < 2; n++) {
-			struct conn_addr a = {.family = nets[n]->family};
+	for (int i = 0; i < 2; i++) {
+		struct conn_addr a = {.family = nets[i]->family};
+		char ip[INET6_ADDRSTRLEN];
 
-			if (a.family == 0)
-				continue;
-			memcpy(a.ip, nets[n]->ip, sizeof(a.ip));
-			fprintf(out, "%s%s %s/%u {\n", indent, n == 0 ? "local" : "remote",
-			    conn_addr_text(&a, ip), nets[n]->prefix);
-			strcat(indent, "  ");
+		if (a.family != 0) {
+			memcpy(a.ip, nets[i]->ip, sizeof(a.ip));
+			fprintf(out, "%*s%s %s/%u {", lines ? (int)n * 2 : 0, "",
+			    i == 0 ? "local" : "remote", conn_addr_text(&a, ip), nets[i]->prefix);
+			fputc(lines ? '\n' : ' ', out);
+			n++;
 		}
-		for (size_t s = 0; s < nsettings; s++) {
-			char v[64];
-			uint8_t bit = settings[s].off == offsetof(struct block_settings, ssl)
-			    ? BLOCK_SSL : BLOCK_PLAINTEXT;
-
-			if (settings[s].scope != SC_BLOCK || settings[s].type == ST_NOT_BOOL ||
-			    (b->has & bit) == 0)
-				continue;
-			setting_format(&settings[s], b, v, sizeof(v));
-			put(out, indent, settings[s].name, v);
+		if (i == 0 && t->names[0] != '\0') {
+			fprintf(out, "%*slocal_name %s%s%s {%c", lines ? (int)n * 2 : 0, "",
+			    strchr(t->names, ' ') != NULL ? "\"" : "", t->names,
+			    strchr(t->names, ' ') != NULL ? "\"" : "", lines ? '\n' : ' ');
+			n++;
 		}
-		for (size_t n = strlen(indent); n > 0; n -= 2)
-			fprintf(out, "%.*s}\n", (int)n - 2, indent);
 	}
+	if (t->service != SERVICE__MAX) {
+		fprintf(out, "%*sprotocol %s {%c", lines ? (int)n * 2 : 0, "",
+		    service_name((enum service)t->service), lines ? '\n' : ' ');
+		n++;
+	}
+	return n;
+}
+
+static bool
+in_block(const struct config_block *b, const struct setting *s)
+{
+	return s->scope == SC_RULE && printed(s) && (b->has & RULE_BIT(s->rule)) != 0 &&
+	    (s->rule != RULE_CERT || *((const char *)&b->rules + s->off) != '\0');
+}
+
+static void
+block(const struct config_block *b, FILE *out)
+{
+	unsigned int depth = heads(&b->takes, true, out);
+	char indent[16];
+
+	snprintf(indent, sizeof(indent), "%*s", (int)depth * 2, "");
+	for (size_t i = 0; i < nsettings; i++) {
+		char v[4096];
+
+		if (!in_block(b, &settings[i]))
+			continue;
+		setting_format(&settings[i], &b->rules, v, sizeof(v));
+		put(out, indent, settings[i].name, v);
+	}
+	for (; depth > 0; depth--)
+		fprintf(out, "%*s}\n", (int)depth * 2 - 2, "");
+}
+
+void
+config_block_text(const struct config_block *b, char *dst, size_t cap)
+{
+	FILE *out = fmemopen(dst, cap, "w");
+	unsigned int depth;
+	const char *comma = "";
+
+	dst[0] = '\0';
+	if (out == NULL)
+		return;
+	depth = heads(&b->takes, false, out);
+	for (size_t i = 0; i < nsettings; i++) {
+		if (!in_block(b, &settings[i]))
+			continue;
+		fprintf(out, "%s%s", comma, settings[i].name);
+		comma = ", ";
+	}
+	for (; depth > 0; depth--)
+		fputs(" }", out);
+	fclose(out);
+	dst[cap - 1] = '\0';
 }
 
 void
@@ -130,15 +206,9 @@ config_dump(const struct config *c, bool changed_only, FILE *out)
 	if (usual == NULL)
 		return;
 	config_defaults(usual);
-	scope(out, "", SC_GLOBAL, c, changed_only ? usual : NULL);
-	if (c->ncerts > 0)
-		scope(out, "", SC_CERT, &c->certs[0], NULL);
-	for (unsigned int i = 1; i < c->ncerts; i++) {
-		fprintf(out, "local_name %s {\n", c->certs[i].name);
-		scope(out, "  ", SC_CERT, &c->certs[i], NULL);
-		fputs("}\n", out);
-	}
-	blocks(c, out);
+	globals(out, c, changed_only ? usual : NULL);
+	for (unsigned int i = 0; i < c->nblocks; i++)
+		block(&c->blocks[i], out);
 	for (int s = 0; s < SERVICE__MAX; s++) {
 		fprintf(out, "service %s-login {\n", service_name((enum service)s));
 		scope(out, "  ", SC_SERVICE, &c->service[s],

@@ -12,7 +12,7 @@
 
 #define CONFIG_FILE_MAX (1u << 20)
 #define CONFIG_LINE_MAX 8192
-#define CONFIG_DEPTH_MAX 4   /* nested sections */
+#define CONFIG_DEPTH_MAX 8   /* nested sections */
 #define CONFIG_INCLUDE_MAX 8 /* nested files */
 
 /* ---- lex.c ---- */
@@ -83,9 +83,13 @@ enum setting_scope {
 	SC_GLOBAL,
 	SC_SERVICE,
 	SC_LISTENER,
-	SC_BLOCK, /* in local, remote and protocol blocks */
-	SC_CERT /* in local_name blocks and globally, for the default */
+	SC_RULE /* decided for each connection: global, and in blocks (struct config_rules) */
 };
+
+/* What is decided before a client has asked for a server name. */
+#define RULES_NOT_BY_NAME \
+	(RULE_BIT(RULE_SSL) | RULE_BIT(RULE_PLAINTEXT) | RULE_BIT(RULE_TRUSTED) | \
+	    RULE_BIT(RULE_LOGIN_TIMEOUT))
 
 struct setting {
 	const char *name;
@@ -94,15 +98,17 @@ struct setting {
 	size_t off, size;
 	uint64_t min, max;   /* of numbers, sizes and times (ms) */
 	const char *alias;   /* Dovecot 2.4's name, NULL: none */
+	enum rule rule;      /* SC_RULE: which one it makes */
 };
 
 extern const struct setting settings[];
 extern const size_t nsettings;
 
+/* SC_GLOBAL: those of SC_RULE, too. */
 const struct setting *setting_find(enum setting_scope scope, const char *name);
 /* The nearest known name in this scope, NULL if nothing is near. */
 const char *setting_nearest(enum setting_scope scope, const char *name);
-/* Store value into base (struct config, config_service ...).  -1: why holds the reason. */
+/* Store value into base (struct config, config_rules, config_service ...).  -1: why holds the reason. */
 int setting_store(const struct setting *s, void *base, const char *value, const char *dir,
     char *why, size_t cap);
 /* The value in the file's syntax. */

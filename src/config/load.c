@@ -32,18 +32,22 @@ config_defaults(struct config *c)
 {
 	*c = (struct config){.protocols = "imap pop3",
 	    .listen = "*, ::",
-	    .ssl = SSL_YES,
-	    .ssl_min_version = 0x0303,
+	    .rules = {.ssl = SSL_YES,
+		.ssl_min_version = 0x0303,
+		.disable_plaintext_auth = true,
+		.ssl_require_crl = true,
+		.ssl_cert_username_field = "commonName",
+		.login_greeting = "Gatehouse ready.",
+		.login_log_format = "%$: %s",
+		.login_log_format_elements =
+		    "user=<%u> method=%m rip=%r lip=%l mpid=%e %c session=<%{session}>",
+		.imap_id_text = "name *",
+		.mail_max_userip_connections = 10,
+		.auth_max_attempts = 10,
+		.login_timeout_ms = 180000,
+		.auth_timeout_ms = 30000,
+		.handoff_timeout_ms = 90000},
 	    .ssl_session_lifetime_ms = 1800000,
-	    .disable_plaintext_auth = true,
-	    .ssl_require_crl = true,
-	    .ssl_cert_username_field = "commonName",
-	    .login_greeting = "Gatehouse ready.",
-	    .login_log_format = "%$: %s",
-	    .login_log_format_elements =
-		"user=<%u> method=%m rip=%r lip=%l mpid=%e %c session=<%{session}>",
-	    .imap_id_send = "name *",
-	    .mail_max_userip_connections = 10,
 	    .default_process_limit = 100,
 	    .default_client_limit = 1000,
 	    .default_vsz_limit = 256ull << 20,
@@ -58,11 +62,8 @@ config_defaults(struct config *c)
 	    .site_policy_dir = SYSCONF_DIR "/gatehouse/policy",
 	    .libexec_dir = LIBEXEC_DIR,
 	    .base_dir = DIR_MODE_DEFAULT,
-	    .auth_max_attempts = 10,
-	    .login_timeout_ms = 180000,
-	    .auth_timeout_ms = 30000,
-	    .handoff_timeout_ms = 90000,
 	    .shutdown_timeout_ms = 30000};
+	value_id_pairs(c->rules.imap_id_text, c->rules.imap_id_send, sizeof(c->rules.imap_id_send));
 	for (int s = 0; s < SERVICE__MAX; s++)
 		c->service[s] = (struct config_service){.service_count = 1, .idle_kill_ms = IDLE_KILL_MS};
 	if (gethostname(c->hostname, sizeof(c->hostname) - 1) == -1)
@@ -111,43 +112,6 @@ loading_listener(struct loading *ld, enum service s, const char *name)
 	l->service = s;
 	str_copy(l->name, sizeof(l->name), name);
 	return l;
-}
-
-int
-loading_block(struct loading *ld, const struct block_settings *b, unsigned int line)
-{
-	struct config *c = &ld->conf;
-
-	if (c->nblocks == BLOCKS_MAX)
-		return -1;
-	ld->block_line[c->nblocks] = line;
-	c->blocks[c->nblocks] = *b;
-	c->blocks[c->nblocks].has = 0;
-	return (int)c->nblocks++;
-}
-
-struct config_cert *
-loading_default_cert(struct loading *ld)
-{
-	if (ld->conf.ncerts == 0)
-		ld->conf.ncerts = 1;
-	return &ld->conf.certs[0];
-}
-
-struct config_cert *
-loading_cert(struct loading *ld, const char *name)
-{
-	struct config_cert *c;
-
-	loading_default_cert(ld);
-	for (unsigned int i = 1; i < ld->conf.ncerts; i++)
-		if (strcasecmp(ld->conf.certs[i].name, name) == 0)
-			return &ld->conf.certs[i];
-	if (ld->conf.ncerts == sizeof(ld->conf.certs) / sizeof(ld->conf.certs[0]))
-		return NULL;
-	c = &ld->conf.certs[ld->conf.ncerts++];
-	str_copy(c->name, sizeof(c->name), name);
-	return c;
 }
 
 void
@@ -295,7 +259,7 @@ finish_listeners(struct loading *ld, const char *file, struct diag *d)
 		const struct config_listener *l = &ld->listeners[i];
 		const char *s = l->address[0] != '\0' ? l->address : c->listen;
 
-		if (l->port == 0 || !c->service[l->service].enabled || (l->ssl && c->ssl == SSL_NO))
+		if (l->port == 0 || !c->service[l->service].enabled || (l->ssl && c->rules.ssl == SSL_NO))
 			continue;
 		while (*(s += strspn(s, " ,\t")) != '\0') {
 			size_t len = strcspn(s, " ,\t");
@@ -311,66 +275,21 @@ finish_listeners(struct loading *ld, const char *file, struct diag *d)
 }
 
 static int
-finish_certs(struct config *c, const char *file, struct diag *d)
+finish_cert(struct config *c, const char *file, struct diag *d)
 {
-	if (c->ssl == SSL_NO)
+	const struct config_cert *k = &c->rules.files;
+
+	if (c->rules.ssl == SSL_NO)
 		return 0;
-	if (c->ncerts == 0 || c->certs[0].cert_file[0] == '\0')
+	if ((k->cert_file[0] == '\0') != (k->key_file[0] == '\0') ||
+	    (k->alt_cert_file[0] == '\0') != (k->alt_key_file[0] == '\0'))
+		return wrong(d, file, 0, NULL, "a certificate and its key come together: %s",
+		    (k->cert_file[0] == '\0') != (k->key_file[0] == '\0')
+			? "ssl_cert and ssl_key" : "ssl_alt_cert and ssl_alt_key");
+	if (k->cert_file[0] == '\0')
 		return wrong(d, file, 0, "ssl_cert = </etc/.../fullchain.pem and ssl_key = <..., or "
 		    "ssl = no", "ssl is on, but there is no ssl_cert");
-	for (unsigned int i = 0; i < c->ncerts; i++) {
-		const struct config_cert *k = &c->certs[i];
-		const char *name = k->name[0] != '\0' ? k->name : "the default";
-
-		if ((k->cert_file[0] == '\0') != (k->key_file[0] == '\0') ||
-		    (k->alt_cert_file[0] == '\0') != (k->alt_key_file[0] == '\0'))
-			return wrong(d, file, 0, NULL,
-			    "%s certificate: a certificate and its key come together", name);
-		if (k->cert_file[0] == '\0')
-			return wrong(d, file, 0, NULL, "local_name %s has no ssl_cert", name);
-	}
 	return 0;
-}
-
-/*
- * As in Dovecot a block may change what a wider one says; two that say the same
- * setting, and of which neither lies within the other, must not take the same
- * connection.  Then the order of their narrowness is the order in which they count.
- */
-static int
-finish_blocks(struct loading *ld, const char *file, struct diag *d)
-{
-	struct config *c = &ld->conf;
-
-	for (unsigned int i = 1; i < c->nblocks; i++) {
-		const struct block_settings *b = &c->blocks[i];
-
-		for (unsigned int j = 0; j < i; j++)
-			if ((b->has & c->blocks[j].has) != 0 && block_overlaps(b, &c->blocks[j]) &&
-			    !block_within(b, &c->blocks[j]) && !block_within(&c->blocks[j], b))
-				return wrong(d, file, ld->block_line[i], "put one into the other, or say "
-				    "it where both meet", "this block and the one of line %u set the same "
-				    "for the same connections", ld->block_line[j]);
-	}
-	for (unsigned int i = 1; i < c->nblocks; i++) { /* stable: equal ones keep their order */
-		struct block_settings b = c->blocks[i];
-		unsigned int j = i;
-
-		for (; j > 0 && block_narrowness(&c->blocks[j - 1]) > block_narrowness(&b); j--)
-			c->blocks[j] = c->blocks[j - 1];
-		c->blocks[j] = b;
-	}
-	return 0;
-}
-
-/* A TLS that no certificate is there for cannot be switched on by a block. */
-static bool
-block_wants_tls(const struct config *c)
-{
-	for (unsigned int i = 0; i < c->nblocks; i++)
-		if ((c->blocks[i].has & BLOCK_SSL) != 0 && c->blocks[i].ssl != SSL_NO)
-			return true;
-	return false;
 }
 
 /* Socket names are relative to login_socket_dir: that is the auth client's root. */
@@ -400,11 +319,9 @@ int
 loading_finish(struct loading *ld, const char *name, struct diag *d)
 {
 	str_copy(ld->conf.file, sizeof(ld->conf.file), name);
-	if (ld->conf.ssl == SSL_NO && block_wants_tls(&ld->conf))
-		return wrong(d, name, 0, "set ssl = yes, and ssl = no in the blocks that are without",
-		    "ssl = no, but a local, remote or protocol block has ssl");
-	if (finish_blocks(ld, name, d) == -1 || finish_protocols(&ld->conf, name, d) == -1 || finish_certs(&ld->conf, name, d) == -1 ||
-	    finish_listeners(ld, name, d) == -1 || finish_sockets(ld, name, d) == -1)
+	if (loading_finish_blocks(ld, d) == -1 || finish_protocols(&ld->conf, name, d) == -1 ||
+	    finish_cert(&ld->conf, name, d) == -1 || finish_listeners(ld, name, d) == -1 ||
+	    finish_sockets(ld, name, d) == -1)
 		return -1;
 	for (int s = 0; s < SERVICE__MAX; s++)
 		if (finish_service(ld, (enum service)s, name, d) == -1)

@@ -16,7 +16,6 @@ struct loading {
 	unsigned int nlisteners;
 	bool service_spawn_set[SERVICE__MAX];
 	bool auth_socket_set;
-	unsigned int block_line[BLOCKS_MAX];
 	unsigned int vsz_line[SERVICE__MAX];
 };
 
@@ -32,11 +31,14 @@ void loading_notice(struct loading *ld, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 /* The named listener of a service, made if it is new; NULL: too many. */
 struct config_listener *loading_listener(struct loading *ld, enum service s, const char *name);
-/* A local, remote or protocol block for those that b takes; its number, -1: too many. */
-int loading_block(struct loading *ld, const struct block_settings *b, unsigned int line);
-/* The block of a server name, made if it is new; NULL: too many. */
-struct config_cert *loading_cert(struct loading *ld, const char *name);
-struct config_cert *loading_default_cert(struct loading *ld);
+/* The block for those that t takes, made if it is new; its number, -1: too many. */
+int loading_block(struct loading *ld, const struct block_takes *t, const char *file,
+    unsigned int line);
+/* blocks.c: what must fit together, and the order. */
+int loading_finish_blocks(struct loading *ld, struct diag *d);
+/* The line that opens a block: t is what the block around it takes, and becomes what
+ * it takes itself. */
+int block_head(struct block_takes *t, const struct line *ln, const char *file, struct diag *d);
 void loading_seen(struct loading *ld, const struct setting *s, int service, const char *file,
     unsigned int line);
 

@@ -22,7 +22,51 @@ model(const struct config_service *s)
 static uint32_t
 session_lifetime_ms(const struct config *c)
 {
-	return c->ssl == SSL_NO || c->ssl_verify_client_cert ? 0 : c->ssl_session_lifetime_ms;
+	return c->rules.ssl == SSL_NO || c->rules.ssl_verify_client_cert ? 0
+									  : c->ssl_session_lifetime_ms;
+}
+
+void
+config_to_rules(const struct config_rules *from, struct rules *to)
+{
+#define RULE_U8(name) to->name = from->name;
+#define RULE_U16 RULE_U8
+#define RULE_U32 RULE_U8
+#define RULE_STR RULE_U8
+#define RULE_NETS(name) to->name = (struct net_list){from->name.p, from->name.len};
+#define RULE(id, name, type, limit, who) RULE_##type(name)
+#include "ipc/rules.def"
+#undef RULE
+#undef RULE_U8
+#undef RULE_U16
+#undef RULE_U32
+#undef RULE_STR
+#undef RULE_NETS
+}
+
+static void
+rule_set(const struct config *c, struct rule_set *s)
+{
+	config_to_rules(&c->rules, &s->base);
+	s->nblocks = (uint16_t)c->nblocks;
+	for (unsigned int i = 0; i < c->nblocks; i++) {
+		s->blocks[i].takes = c->blocks[i].takes;
+		s->blocks[i].has = c->blocks[i].has;
+		config_to_rules(&c->blocks[i].rules, &s->blocks[i].set);
+	}
+}
+
+/* %{pid} in a line about any connection. */
+static bool
+tell_pids(const struct config *c)
+{
+	bool yes = logvar_names(c->rules.login_log_format_elements, LOGVAR_OF_ELEMENTS, LV_PID);
+
+	for (unsigned int i = 0; i < c->nblocks && !yes; i++)
+		yes = (c->blocks[i].has & RULE_BIT(RULE_LOG_ELEMENTS)) != 0 &&
+		    logvar_names(c->blocks[i].rules.login_log_format_elements, LOGVAR_OF_ELEMENTS,
+			LV_PID);
+	return yes;
 }
 
 void
@@ -42,14 +86,8 @@ config_to_launcher(const struct config *c, struct launcher_settings *s)
 		    .template_max_uses = c->template_max_uses,
 		    .template_max_age_ms = c->template_max_age_ms};
 	}
-	s->nnets = (uint16_t)c->nnets;
-	memcpy(s->nets, c->login_trusted_networks, sizeof(s->nets));
-	s->nblocks = (uint16_t)c->nblocks;
-	memcpy(s->blocks, c->blocks, sizeof(s->blocks));
-	s->ssl = c->ssl;
-	s->disable_plaintext_auth = c->disable_plaintext_auth;
-	s->tell_pids = logvar_names(c->login_log_format_elements, LOGVAR_OF_ELEMENTS, LV_PID);
-	s->login_timeout_ms = c->login_timeout_ms;
+	rule_set(c, &s->rules);
+	s->tell_pids = tell_pids(c);
 	s->stop_grace_ms = STOP_GRACE_MS;
 	s->debug = c->auth_debug;
 }
@@ -70,20 +108,7 @@ config_to_auth(const struct config *c, struct auth_settings *s)
 	for (int i = 0; i < SERVICE__MAX; i++)
 		str_copy(s->login_socket[i], sizeof(s->login_socket[i]),
 		    service_name((enum service)i));
-	str_copy(s->log_line, sizeof(s->log_line), c->login_log_format);
-	str_copy(s->log_format, sizeof(s->log_format), c->login_log_format_elements);
-	s->mail_max_userip_connections = c->mail_max_userip_connections;
-	str_copy(s->imap_id_log, sizeof(s->imap_id_log), c->imap_id_log);
-	s->imap_id_retain = c->imap_id_retain;
-	s->auth_max_attempts = c->auth_max_attempts;
-	s->auth_timeout_ms = c->auth_timeout_ms;
-	s->handoff_timeout_ms = c->handoff_timeout_ms;
-	s->ssl = c->ssl;
-	s->disable_plaintext_auth = c->disable_plaintext_auth;
-	s->client_certs = c->ssl_verify_client_cert;
-	s->ssl_require_client_cert = c->auth_ssl_require_client_cert;
-	s->ssl_username_from_cert = c->auth_ssl_username_from_cert;
-	s->auth_verbose = c->auth_verbose;
+	rule_set(c, &s->rules);
 	s->debug = c->auth_debug;
 }
 
@@ -91,23 +116,7 @@ void
 config_to_worker(const struct config *c, struct worker_settings *s)
 {
 	str_copy(s->hostname, sizeof(s->hostname), c->hostname);
-	str_copy(s->greeting, sizeof(s->greeting), c->login_greeting);
-	str_copy(s->imap_capability, sizeof(s->imap_capability), c->imap_capability);
-	value_id_pairs(c->imap_id_send, s->imap_id_send, sizeof(s->imap_id_send));
-	s->imap_id_wanted = c->imap_id_log[0] != '\0' || c->imap_id_retain;
-	s->imap_literal_minus = c->imap_literal_minus;
-	s->ssl = c->ssl;
-	s->disable_plaintext_auth = c->disable_plaintext_auth;
-	s->ssl_prefer_server_ciphers = c->ssl_prefer_server_ciphers;
-	s->ssl_verify_client_cert = c->ssl_verify_client_cert;
-	s->ssl_require_crl = c->ssl_require_crl;
-	str_copy(s->ssl_cert_username_field, sizeof(s->ssl_cert_username_field),
-	    c->ssl_cert_username_field);
-	s->ssl_min_version = c->ssl_min_version;
-	str_copy(s->ssl_cipher_list, sizeof(s->ssl_cipher_list), c->ssl_cipher_list);
-	str_copy(s->ssl_cipher_suites, sizeof(s->ssl_cipher_suites), c->ssl_cipher_suites);
-	str_copy(s->ssl_curve_list, sizeof(s->ssl_curve_list), c->ssl_curve_list);
-	s->login_timeout_ms = c->login_timeout_ms;
+	rule_set(c, &s->rules);
 	s->session_lifetime_ms = session_lifetime_ms(c);
 	s->debug = c->auth_debug;
 }

@@ -19,8 +19,7 @@ enum where {
 	IN_GLOBAL,
 	IN_SERVICE,
 	IN_LISTENER,
-	IN_LOCAL_NAME,
-	IN_BLOCK /* local, remote, protocol */
+	IN_BLOCK /* local, remote, local_name, protocol */
 };
 
 struct section {
@@ -28,9 +27,8 @@ struct section {
 	unsigned int line;
 	enum service service;
 	struct config_listener *listener;
-	struct config_cert *cert;
-	struct block_settings takes; /* IN_BLOCK: which connections */
-	int block;                   /* IN_BLOCK: made with its first setting; -1: not yet */
+	struct block_takes takes; /* IN_BLOCK: which connections */
+	int block;                /* IN_BLOCK: made with its first setting; -1: not yet */
 };
 
 struct parser {
@@ -54,6 +52,21 @@ static struct section *
 here(struct parser *p)
 {
 	return &p->stack[p->depth];
+}
+
+/* Where the value of a setting lies that is in force here: in a block around us, or
+ * outside of blocks. */
+static const void *
+value_here(const struct parser *p, const struct setting *s)
+{
+	for (unsigned int i = p->depth; s->scope == SC_RULE && i > 0; i--) {
+		const struct section *at = &p->stack[i];
+
+		if (at->where == IN_BLOCK && at->block != -1 &&
+		    (p->ld->conf.blocks[at->block].has & RULE_BIT(s->rule)) != 0)
+			return &p->ld->conf.blocks[at->block].rules;
+	}
+	return s->scope == SC_RULE ? (const void *)&p->ld->conf.rules : &p->ld->conf;
 }
 
 /* $name anywhere in an unquoted value: what that setting is now. */
@@ -86,7 +99,7 @@ expand(struct parser *p, const struct lexer *l, struct line *ln)
 			snprintf(text, sizeof(text), "$%.60s: no setting has this name", name);
 			return complain(p, l, ln, text);
 		}
-		setting_format(ref, &p->ld->conf, value, sizeof(value));
+		setting_format(ref, value_here(p, ref), value, sizeof(value));
 		n += (size_t)snprintf(out + n, sizeof(out) - n, "%s", value);
 		if (n >= sizeof(out))
 			return complain(p, l, ln, "the value becomes too long");
@@ -155,49 +168,41 @@ base_of(struct parser *p, enum setting_scope scope)
 		return &p->ld->conf.service[s->service];
 	case SC_LISTENER:
 		return s->listener;
-	case SC_BLOCK:
-		return &p->ld->conf.blocks[s->block];
-	case SC_CERT:
-		return s->where == IN_LOCAL_NAME ? s->cert : loading_default_cert(p->ld);
+	case SC_RULE:
+		return s->where == IN_BLOCK ? &p->ld->conf.blocks[s->block].rules : &p->ld->conf.rules;
 	case SC_GLOBAL:
 		break;
 	}
 	return &p->ld->conf;
 }
 
-static const struct setting *
-find_here(struct parser *p, const char *key)
-{
-	static const enum setting_scope scopes[] = {[IN_GLOBAL] = SC_GLOBAL,
-	    [IN_SERVICE] = SC_SERVICE, [IN_LISTENER] = SC_LISTENER, [IN_LOCAL_NAME] = SC_CERT,
-	    [IN_BLOCK] = SC_BLOCK};
-	const struct setting *st = setting_find(scopes[here(p)->where], key);
-
-	if (st == NULL && here(p)->where == IN_GLOBAL)
-		st = setting_find(SC_CERT, key);
-	return st;
-}
+static const struct place {
+	enum setting_scope scope;
+	const char *words;
+} places[] = {
+    [IN_GLOBAL] = {SC_GLOBAL, ""},
+    [IN_SERVICE] = {SC_SERVICE, " in a service"},
+    [IN_LISTENER] = {SC_LISTENER, " in an inet_listener"},
+    [IN_BLOCK] = {SC_RULE, " in a local, remote, local_name or protocol block"},
+};
 
 static int
 unknown(struct parser *p, const struct lexer *l, const struct line *ln)
 {
-	static const char *const where[] = {[IN_GLOBAL] = "", [IN_SERVICE] = " in a service",
-	    [IN_LISTENER] = " in an inet_listener", [IN_LOCAL_NAME] = " in a local_name block",
-	    [IN_BLOCK] = " in a local, remote or protocol block"};
-	enum where w = here(p)->where;
-	const char *near = setting_nearest(w == IN_SERVICE ? SC_SERVICE
-		: w == IN_LISTENER			   ? SC_LISTENER
-		: w == IN_LOCAL_NAME			   ? SC_CERT
-		: w == IN_BLOCK				   ? SC_BLOCK
-							   : SC_GLOBAL, ln->key);
+	const struct place *at = &places[here(p)->where];
+	const char *near = setting_nearest(at->scope, ln->key);
+	bool global = setting_find(SC_GLOBAL, ln->key) != NULL;
+	bool service = setting_find(SC_SERVICE, ln->key) != NULL;
 
-	diag_set(p->d, l->file, ln->number, 1, "unknown setting %s%s", ln->key, where[w]);
-	if (w == IN_BLOCK && (setting_find(SC_GLOBAL, ln->key) != NULL ||
-		setting_find(SC_CERT, ln->key) != NULL)) {
-		diag_set(p->d, l->file, ln->number, 1, "%s cannot be set in a local, remote or "
-		    "protocol block", ln->key);
-		diag_hint(p->d, "ssl and disable_plaintext_auth can; local_name has certificates");
-	} else if (near != NULL)
+	if (at->scope == SC_RULE && (global || service)) {
+		diag_set(p->d, l->file, ln->number, 1, "%s cannot be set%s", ln->key, at->words);
+		diag_hint(p->d, service ? "a process serves connections of all kinds: it belongs into "
+		    "service imap-login or pop3-login"
+			: "it is the same for all connections: set it outside of blocks");
+		return -1;
+	}
+	diag_set(p->d, l->file, ln->number, 1, "unknown setting %s%s", ln->key, at->words);
+	if (near != NULL)
 		diag_hint(p->d, "did you mean %s?", near);
 	else
 		diag_hint(p->d, "gatehouse.conf is a file of its own: Dovecot's other settings stay "
@@ -205,25 +210,36 @@ unknown(struct parser *p, const struct lexer *l, const struct line *ln)
 	return -1;
 }
 
-/* The first setting makes the block that it is in.  False: there are too many. */
-static bool
-enter_block(struct parser *p, const struct setting *st, unsigned int line)
+/* The first setting makes the block that it is in. */
+static int
+enter_block(struct parser *p, const struct lexer *l, const struct line *ln,
+    const struct setting *st)
 {
 	struct section *s = here(p);
 
+	if (s->takes.names[0] != '\0' && (RULES_NOT_BY_NAME & RULE_BIT(st->rule)) != 0) {
+		diag_set(p->d, l->file, ln->number, 1, "%s cannot be set in a local_name block", ln->key);
+		diag_hint(p->d, "it is decided before the client has named a server: local, remote and "
+		    "protocol blocks have it");
+		return -1;
+	}
 	if (s->block == -1)
-		s->block = loading_block(p->ld, &s->takes, line);
-	if (s->block == -1)
-		return false;
-	p->ld->conf.blocks[s->block].has |=
-	    st->off == offsetof(struct block_settings, ssl) ? BLOCK_SSL : BLOCK_PLAINTEXT;
-	return true;
+		s->block = loading_block(p->ld, &s->takes, l->file, s->line);
+	if (s->block == -1) {
+		diag_set(p->d, l->file, s->line, 0, "more than %d local, remote, local_name and protocol "
+		    "blocks", BLOCKS_MAX);
+		diag_hint(p->d, "one local_name block may have several names: local_name \"a.example "
+		    "b.example\"");
+		return -1;
+	}
+	p->ld->conf.blocks[s->block].has |= RULE_BIT(st->rule);
+	return 0;
 }
 
 static int
 on_setting(struct parser *p, const struct lexer *l, struct line *ln)
 {
-	const struct setting *st = find_here(p, ln->key);
+	const struct setting *st = setting_find(places[here(p)->where].scope, ln->key);
 	char why[200], text[600];
 
 	if (st == NULL)
@@ -237,8 +253,8 @@ on_setting(struct parser *p, const struct lexer *l, struct line *ln)
 	}
 	if (expand(p, l, ln) == -1)
 		return -1;
-	if (st->scope == SC_BLOCK && !enter_block(p, st, ln->number))
-		return complain(p, l, ln, "too many local, remote and protocol blocks");
+	if (here(p)->where == IN_BLOCK && enter_block(p, l, ln, st) == -1)
+		return -1;
 	if (setting_store(st, base_of(p, st->scope), ln->value, p->dir, why, sizeof(why)) == 0) {
 		loading_seen(p->ld, st, here(p)->where == IN_SERVICE ? (int)here(p)->service : -1,
 		    l->file, ln->number);
@@ -268,34 +284,24 @@ service_by_name(const char *name, const char *suffix, enum service *out)
 	return false;
 }
 
-/* local NET, remote NET, protocol NAME: in any order, each once in a nest. */
+static bool
+is_block(const char *key)
+{
+	return strcmp(key, "local") == 0 || strcmp(key, "remote") == 0 ||
+	    strcmp(key, "local_name") == 0 || strcmp(key, "protocol") == 0;
+}
+
+/* In any order, inside of one another. */
 static int
 open_block(struct parser *p, const struct lexer *l, const struct line *ln, struct section *next)
 {
-	bool protocol = strcmp(ln->key, "protocol") == 0;
-	struct block_settings *t = &next->takes;
-	struct conn_net *net = strcmp(ln->key, "local") == 0 ? &t->local : &t->remote;
-
 	next->where = IN_BLOCK;
 	next->block = -1;
-	t->service = SERVICE__MAX;
+	next->takes.service = SERVICE__MAX;
 	if (here(p)->where == IN_BLOCK)
-		*t = here(p)->takes;
-	if (protocol ? t->service != SERVICE__MAX : net->family != 0) {
-		diag_set(p->d, l->file, ln->number, ln->column, "%s inside of %s", ln->key, ln->key);
-		diag_hint(p->d, "put the two side by side: the narrower one wins");
+		next->takes = here(p)->takes;
+	if (block_head(&next->takes, ln, l->file, p->d) == -1)
 		return -1;
-	}
-	if (protocol) {
-		if (!service_by_name(ln->arg, "", &next->service))
-			return complain(p, l, ln, "gatehouse has the protocols imap and pop3");
-		t->service = (uint8_t)next->service;
-	} else if (!conn_net_parse(ln->arg, net)) {
-		diag_set(p->d, l->file, ln->number, ln->column, "%s %.60s: this is no network", ln->key,
-		    ln->arg);
-		diag_hint(p->d, "10.0.0.0/8, 192.0.2.1, 2001:db8::/32");
-		return -1;
-	}
 	p->stack[++p->depth] = *next;
 	return 0;
 }
@@ -318,14 +324,7 @@ open_section(struct parser *p, const struct lexer *l, const struct line *ln)
 		next.listener = loading_listener(p->ld, next.service, ln->arg);
 		if (next.listener == NULL)
 			return complain(p, l, ln, "too many listeners");
-	} else if (w == IN_GLOBAL && strcmp(ln->key, "local_name") == 0) {
-		next.where = IN_LOCAL_NAME;
-		next.cert = loading_cert(p->ld, ln->arg);
-		if (ln->arg[0] == '\0' || next.cert == NULL)
-			return complain(p, l, ln, next.cert == NULL ? "too many local_name blocks"
-								    : "local_name needs a host name");
-	} else if ((w == IN_GLOBAL || w == IN_BLOCK) && (strcmp(ln->key, "protocol") == 0 ||
-		strcmp(ln->key, "local") == 0 || strcmp(ln->key, "remote") == 0)) {
+	} else if ((w == IN_GLOBAL || w == IN_BLOCK) && is_block(ln->key)) {
 		return open_block(p, l, ln, &next);
 	} else {
 		diag_set(p->d, l->file, ln->number, ln->column, "unknown section %s%s%s", ln->key,

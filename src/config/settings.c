@@ -9,20 +9,18 @@
 
 #define G(name, type, field, min, max, alias) \
 	{name, SC_GLOBAL, type, offsetof(struct config, field), \
-	    sizeof(((struct config *)0)->field), min, max, alias}
+	    sizeof(((struct config *)0)->field), min, max, alias, RULE__MAX}
 #define S(name, type, field, min, max, alias) \
 	{name, SC_SERVICE, type, offsetof(struct config_service, field), \
-	    sizeof(((struct config_service *)0)->field), min, max, alias}
+	    sizeof(((struct config_service *)0)->field), min, max, alias, RULE__MAX}
 #define L(name, type, field, min, max, alias) \
 	{name, SC_LISTENER, type, offsetof(struct config_listener, field), \
-	    sizeof(((struct config_listener *)0)->field), min, max, alias}
-#define C(name, type, field, alias) \
-	{name, SC_CERT, type, offsetof(struct config_cert, field), \
-	    sizeof(((struct config_cert *)0)->field), 0, 0, alias}
-#define B(name, type, field) \
-	{name, SC_BLOCK, type, offsetof(struct block_settings, field), 1, 0, 0, NULL}
-#define OLD(name) {name, SC_GLOBAL, ST_OLD, 0, 0, 0, 0, NULL}
-#define IGNORED(scope, name) {name, scope, ST_IGNORED, 0, 0, 0, 0, NULL}
+	    sizeof(((struct config_listener *)0)->field), min, max, alias, RULE__MAX}
+#define R(id, name, type, field, min, max, alias) \
+	{name, SC_RULE, type, offsetof(struct config_rules, field), \
+	    sizeof(((struct config_rules *)0)->field), min, max, alias, RULE_##id}
+#define OLD(name) {name, SC_GLOBAL, ST_OLD, 0, 0, 0, 0, NULL, RULE__MAX}
+#define IGNORED(scope, name) {name, scope, ST_IGNORED, 0, 0, 0, 0, NULL, RULE__MAX}
 
 #define HOUR 3600000u
 #define DAY (24 * HOUR)
@@ -31,45 +29,45 @@
 const struct setting settings[] = {
     G("protocols", ST_STR, protocols, 0, 0, NULL),
     G("listen", ST_STR, listen, 0, 0, NULL),
-    G("ssl", ST_SSL, ssl, 0, 0, NULL),
-    C("ssl_cert", ST_FILE, cert_file, "ssl_server_cert_file"),
-    C("ssl_key", ST_FILE, key_file, "ssl_server_key_file"),
-    C("ssl_key_password", ST_SECRET, key_password, "ssl_server_key_password"),
-    C("ssl_alt_cert", ST_FILE, alt_cert_file, "ssl_server_alt_cert_file"),
-    C("ssl_alt_key", ST_FILE, alt_key_file, "ssl_server_alt_key_file"),
-    G("ssl_min_protocol", ST_TLSVER, ssl_min_version, 0, 0, NULL),
-    G("ssl_cipher_list", ST_STR, ssl_cipher_list, 0, 0, NULL),
-    G("ssl_cipher_suites", ST_STR, ssl_cipher_suites, 0, 0, NULL),
-    G("ssl_curve_list", ST_STR, ssl_curve_list, 0, 0, NULL),
-    G("ssl_prefer_server_ciphers", ST_BOOL, ssl_prefer_server_ciphers, 0, 0, NULL),
-    G("ssl_options", ST_TLSOPT, ssl_options, 0, 0, NULL),
+    R(SSL, "ssl", ST_SSL, ssl, 0, 0, NULL),
+    R(CERT, "ssl_cert", ST_FILE, files.cert_file, 0, 0, "ssl_server_cert_file"),
+    R(CERT, "ssl_key", ST_FILE, files.key_file, 0, 0, "ssl_server_key_file"),
+    R(CERT, "ssl_key_password", ST_SECRET, files.key_password, 0, 0, "ssl_server_key_password"),
+    R(CERT, "ssl_alt_cert", ST_FILE, files.alt_cert_file, 0, 0, "ssl_server_alt_cert_file"),
+    R(CERT, "ssl_alt_key", ST_FILE, files.alt_key_file, 0, 0, "ssl_server_alt_key_file"),
+    R(MIN_VERSION, "ssl_min_protocol", ST_TLSVER, ssl_min_version, 0, 0, NULL),
+    R(CIPHERS, "ssl_cipher_list", ST_STR, ssl_cipher_list, 0, 0, NULL),
+    R(SUITES, "ssl_cipher_suites", ST_STR, ssl_cipher_suites, 0, 0, NULL),
+    R(CURVES, "ssl_curve_list", ST_STR, ssl_curve_list, 0, 0, NULL),
+    R(PREFER, "ssl_prefer_server_ciphers", ST_BOOL, ssl_prefer_server_ciphers, 0, 0, NULL),
+    R(OPTIONS, "ssl_options", ST_TLSOPT, ssl_options, 0, 0, NULL),
     G("ssl_session_lifetime", ST_TIME, ssl_session_lifetime_ms, 0, 7 * DAY, NULL),
-    G("ssl_verify_client_cert", ST_BOOL, ssl_verify_client_cert, 0, 0,
+    R(VERIFY, "ssl_verify_client_cert", ST_BOOL, ssl_verify_client_cert, 0, 0,
 	"ssl_server_request_client_cert"),
-    G("ssl_ca", ST_FILE, ssl_ca, 0, 0, "ssl_server_ca_file"),
-    G("ssl_require_crl", ST_BOOL, ssl_require_crl, 0, 0, "ssl_server_require_crl"),
-    G("ssl_cert_username_field", ST_STR, ssl_cert_username_field, 0, 0,
+    R(CA, "ssl_ca", ST_FILE, ssl_ca, 0, 0, "ssl_server_ca_file"),
+    R(CRL, "ssl_require_crl", ST_BOOL, ssl_require_crl, 0, 0, "ssl_server_require_crl"),
+    R(CERT_FIELD, "ssl_cert_username_field", ST_STR, ssl_cert_username_field, 0, 0,
 	"ssl_server_cert_username_field"),
-    G("auth_ssl_require_client_cert", ST_BOOL, auth_ssl_require_client_cert, 0, 0, NULL),
-    G("auth_ssl_username_from_cert", ST_BOOL, auth_ssl_username_from_cert, 0, 0, NULL),
-    G("disable_plaintext_auth", ST_BOOL, disable_plaintext_auth, 0, 0, NULL),
-    G("auth_allow_cleartext", ST_NOT_BOOL, disable_plaintext_auth, 0, 0, NULL),
-    G("login_greeting", ST_STR, login_greeting, 0, 0, NULL),
-    G("login_log_format", ST_LOGFMT, login_log_format, 0, 0, NULL),
-    G("login_log_format_elements", ST_LOGFMT, login_log_format_elements, 0, 0, NULL),
-    G("login_trusted_networks", ST_NETS, login_trusted_networks, 0, 0, NULL),
-    G("imap_capability", ST_STR, imap_capability, 0, 0, NULL),
-    G("imap_id_send", ST_ID, imap_id_send, 0, 0, NULL),
-    G("imap_id_log", ST_STR, imap_id_log, 0, 0, NULL),
-    G("imap_id_retain", ST_BOOL, imap_id_retain, 0, 0, NULL),
-    G("imap_literal_minus", ST_BOOL, imap_literal_minus, 0, 0, NULL),
-    G("mail_max_userip_connections", ST_U32, mail_max_userip_connections, 0, UINT32_MAX, NULL),
-    G("auth_verbose", ST_BOOL, auth_verbose, 0, 0, NULL),
+    R(REQUIRE_CERT, "auth_ssl_require_client_cert", ST_BOOL, auth_ssl_require_client_cert, 0, 0, NULL),
+    R(CERT_NAME, "auth_ssl_username_from_cert", ST_BOOL, auth_ssl_username_from_cert, 0, 0, NULL),
+    R(PLAINTEXT, "disable_plaintext_auth", ST_BOOL, disable_plaintext_auth, 0, 0, NULL),
+    R(PLAINTEXT, "auth_allow_cleartext", ST_NOT_BOOL, disable_plaintext_auth, 0, 0, NULL),
+    R(GREETING, "login_greeting", ST_STR, login_greeting, 0, 0, NULL),
+    R(LOG_FORMAT, "login_log_format", ST_LOGFMT, login_log_format, 0, 0, NULL),
+    R(LOG_ELEMENTS, "login_log_format_elements", ST_LOGFMT, login_log_format_elements, 0, 0, NULL),
+    R(TRUSTED, "login_trusted_networks", ST_NETS, login_trusted_networks, 0, 0, NULL),
+    R(CAPABILITY, "imap_capability", ST_STR, imap_capability, 0, 0, NULL),
+    R(ID_SEND, "imap_id_send", ST_ID, imap_id_text, 0, 0, NULL),
+    R(ID_LOG, "imap_id_log", ST_STR, imap_id_log, 0, 0, NULL),
+    R(ID_RETAIN, "imap_id_retain", ST_BOOL, imap_id_retain, 0, 0, NULL),
+    R(LITERAL_MINUS, "imap_literal_minus", ST_BOOL, imap_literal_minus, 0, 0, NULL),
+    R(USERIP, "mail_max_userip_connections", ST_U32, mail_max_userip_connections, 0, UINT32_MAX, NULL),
+    R(VERBOSE, "auth_verbose", ST_BOOL, auth_verbose, 0, 0, NULL),
     G("auth_debug", ST_BOOL, auth_debug, 0, 0, NULL),
-    G("auth_max_attempts", ST_U32, auth_max_attempts, 1, 1000, NULL),
-    G("auth_timeout", ST_TIME, auth_timeout_ms, 100, HOUR, NULL),
-    G("login_timeout", ST_TIME, login_timeout_ms, 100, HOUR, NULL),
-    G("handoff_timeout", ST_TIME, handoff_timeout_ms, 100, HOUR, NULL),
+    R(ATTEMPTS, "auth_max_attempts", ST_U32, auth_max_attempts, 1, 1000, NULL),
+    R(AUTH_TIMEOUT, "auth_timeout", ST_TIME, auth_timeout_ms, 100, HOUR, NULL),
+    R(LOGIN_TIMEOUT, "login_timeout", ST_TIME, login_timeout_ms, 100, HOUR, NULL),
+    R(HANDOFF_TIMEOUT, "handoff_timeout", ST_TIME, handoff_timeout_ms, 100, HOUR, NULL),
     G("shutdown_timeout", ST_TIME, shutdown_timeout_ms, 0, DAY, NULL),
     G("default_process_limit", ST_U32, default_process_limit, 1, 100000, NULL),
     G("default_client_limit", ST_U32, default_client_limit, 1, 100000, NULL),
@@ -106,12 +104,9 @@ const struct setting settings[] = {
     L("port", ST_U32, port, 0, 65535, NULL),
     L("ssl", ST_BOOL, ssl, 0, 0, NULL),
     IGNORED(SC_LISTENER, "reuse_port"),
-    B("ssl", ST_SSL, ssl),
-    B("disable_plaintext_auth", ST_BOOL, disable_plaintext_auth),
-    B("auth_allow_cleartext", ST_NOT_BOOL, disable_plaintext_auth),
-    IGNORED(SC_GLOBAL, "ssl_dh"), /* only ECDHE */
-    IGNORED(SC_GLOBAL, "ssl_server_dh_file"),
-    IGNORED(SC_GLOBAL, "ssl_crypto_device"),
+    IGNORED(SC_RULE, "ssl_dh"), /* only ECDHE */
+    IGNORED(SC_RULE, "ssl_server_dh_file"),
+    IGNORED(SC_RULE, "ssl_crypto_device"),
     OLD("login_processes_count"),
     OLD("login_max_processes_count"),
     OLD("login_process_per_connection"),
@@ -119,11 +114,17 @@ const struct setting settings[] = {
 };
 const size_t nsettings = sizeof(settings) / sizeof(settings[0]);
 
+static bool
+in_scope(const struct setting *s, enum setting_scope scope)
+{
+	return s->scope == scope || (scope == SC_GLOBAL && s->scope == SC_RULE);
+}
+
 const struct setting *
 setting_find(enum setting_scope scope, const char *name)
 {
 	for (size_t i = 0; i < nsettings; i++)
-		if (settings[i].scope == scope &&
+		if (in_scope(&settings[i], scope) &&
 		    (strcmp(settings[i].name, name) == 0 ||
 			(settings[i].alias != NULL && strcmp(settings[i].alias, name) == 0)))
 			return &settings[i];
@@ -167,7 +168,7 @@ setting_nearest(enum setting_scope scope, const char *name)
 	for (size_t i = 0; i < nsettings; i++) {
 		unsigned int d = distance(name, settings[i].name);
 
-		if (settings[i].scope != scope || d > least)
+		if (!in_scope(&settings[i], scope) || d > least)
 			continue;
 		if (d < least || best == NULL)
 			best = settings[i].name;
@@ -243,22 +244,23 @@ store_secret(char *p, size_t size, const char *value, const char *dir, char *why
 }
 
 static int
-store_nets(struct config *c, const char *value, char *why, size_t cap)
+store_nets(struct config_nets *nets, const char *value, char *why, size_t cap)
 {
+	struct conn_net net;
 	char word[64];
 
-	c->nnets = 0;
+	nets->len = 0;
 	while (*(value += strspn(value, " ,\t")) != '\0') {
 		size_t n = strcspn(value, " ,\t");
 
-		if (c->nnets == SETTINGS_NETS_MAX)
+		if (nets->len == sizeof(nets->p))
 			return refuse(why, cap, "has too many networks");
-		if (!str_copy_n(word, sizeof(word), value, n) ||
-		    !conn_net_parse(word, &c->login_trusted_networks[c->nnets])) {
+		if (!str_copy_n(word, sizeof(word), value, n) || !conn_net_parse(word, &net)) {
 			snprintf(why, cap, "has \"%.50s\", which is no network (10.0.0.0/8, ::1)", word);
 			return -1;
 		}
-		c->nnets++;
+		net_list_put(nets->p + nets->len, &net);
+		nets->len += NET_WIRE;
 		value += n;
 	}
 	return 0;
@@ -282,6 +284,17 @@ store_tls_options(const struct setting *s, char *p, const char *value, char *why
 		}
 	}
 	return str_copy(p, s->size, value) ? 0 : refuse(why, cap, "is too long");
+}
+
+/* The text, and what is sent: both are in struct config_rules. */
+static int
+store_id(struct config_rules *rules, const char *value, char *why, size_t cap)
+{
+	if (!value_id_pairs(value, rules->imap_id_send, sizeof(rules->imap_id_send)))
+		return refuse(why, cap, "must be pairs of words (in quotes where they hold blanks): "
+		    "a key, and its value or *");
+	return str_copy(rules->imap_id_text, sizeof(rules->imap_id_text), value)
+	    ? 0 : refuse(why, cap, "is too long");
 }
 
 static int
@@ -350,7 +363,6 @@ setting_store(const struct setting *s, void *base, const char *value, const char
     size_t cap)
 {
 	void *p = (char *)base + s->off;
-	char text[512];
 
 	switch (s->type) {
 	case ST_U32:
@@ -366,10 +378,7 @@ setting_store(const struct setting *s, void *base, const char *value, const char
 			return -1;
 		return str_copy(p, s->size, value) ? 0 : refuse(why, cap, "is too long");
 	case ST_ID:
-		if (!value_id_pairs(value, text, sizeof(text)))
-			return refuse(why, cap, "must be pairs of words (in quotes where they hold blanks): "
-			    "a key, and its value or *");
-		__attribute__((fallthrough));
+		return store_id(base, value, why, cap);
 	case ST_STR:
 		return str_copy(p, s->size, value) ? 0 : refuse(why, cap, "is too long");
 	case ST_PATH:
@@ -378,7 +387,7 @@ setting_store(const struct setting *s, void *base, const char *value, const char
 	case ST_SECRET:
 		return store_secret(p, s->size, value, dir, why, cap);
 	case ST_NETS:
-		return store_nets(base, value, why, cap);
+		return store_nets(p, value, why, cap);
 	case ST_LAYERS:
 		return store_layers(p, value, why, cap);
 	case ST_IGNORED:
@@ -392,19 +401,21 @@ setting_store(const struct setting *s, void *base, const char *value, const char
 /* ---- printing ------------------------------------------------------------- */
 
 static void
-format_nets(const struct config *c, char *dst, size_t cap)
+format_nets(const struct config_nets *nets, char *dst, size_t cap)
 {
 	size_t n = 0;
 
 	dst[0] = '\0';
-	for (unsigned int i = 0; i < c->nnets; i++) {
-		const struct conn_net *net = &c->login_trusted_networks[i];
-		struct conn_addr a = {.family = net->family};
+	for (size_t i = 0; i < nets->len; i += NET_WIRE) {
+		struct conn_net net;
+		struct conn_addr a = {0};
 		char ip[INET6_ADDRSTRLEN];
 
-		memcpy(a.ip, net->ip, sizeof(a.ip));
+		net_list_get(nets->p + i, &net);
+		a.family = net.family;
+		memcpy(a.ip, net.ip, sizeof(a.ip));
 		n += (size_t)snprintf(dst + n, cap - n, "%s%s/%u", i > 0 ? " " : "",
-		    conn_addr_text(&a, ip), net->prefix);
+		    conn_addr_text(&a, ip), net.prefix);
 	}
 }
 
@@ -451,7 +462,7 @@ setting_format(const struct setting *s, const void *base, char *dst, size_t cap)
 		snprintf(dst, cap, "%s", *(const bool *)p ? "exec" : "fork");
 		break;
 	case ST_NETS:
-		format_nets(base, dst, cap);
+		format_nets(p, dst, cap);
 		break;
 	case ST_LAYERS:
 		format_layers(*(const uint64_t *)p, dst, cap);

@@ -1,8 +1,7 @@
 #include "ipc/blocks.h"
 
 #include <string.h>
-
-#include "ipc/settings.h"
+#include <strings.h>
 
 static bool
 net_within(const struct conn_net *a, const struct conn_net *b)
@@ -21,65 +20,96 @@ net_overlaps(const struct conn_net *a, const struct conn_net *b)
 	return a->family == 0 || net_within(a, b) || net_within(b, a);
 }
 
+/* ---- names ---------------------------------------------------------------- */
+
 bool
-block_within(const struct block_settings *a, const struct block_settings *b)
+block_name_matches(const char *pattern, size_t len, const char *name)
+{
+	if (len >= 2 && pattern[0] == '*' && pattern[1] == '.') {
+		name = strchr(name[0] == '.' ? "" : name, '.');
+		pattern++;
+		len--;
+	}
+	return name != NULL && strlen(name) == len && strncasecmp(pattern, name, len) == 0;
+}
+
+/* One of a list of names.  A name may be a pattern itself: "*" is no character of
+ * host names, so that "*.a" lies within "*.a" alone. */
+static bool
+list_matches(const char *list, const char *name)
+{
+	while (*(list += strspn(list, " ")) != '\0') {
+		size_t len = strcspn(list, " ");
+
+		if (block_name_matches(list, len, name))
+			return true;
+		list += len;
+	}
+	return false;
+}
+
+/* How many of a's names lie within b; all: how many there are. */
+static unsigned int
+names_in(const char *a, const char *b, unsigned int *all)
+{
+	unsigned int n = 0;
+	char name[256];
+
+	*all = 0;
+	while (*(a += strspn(a, " ")) != '\0') {
+		size_t len = strcspn(a, " ");
+
+		if (len < sizeof(name)) {
+			memcpy(name, a, len);
+			name[len] = '\0';
+			n += list_matches(b, name);
+		}
+		++*all;
+		a += len;
+	}
+	return n;
+}
+
+static bool
+names_within(const char *a, const char *b)
+{
+	unsigned int all, n = names_in(a, b, &all);
+
+	return b[0] == '\0' || (all > 0 && n == all);
+}
+
+static bool
+names_overlap(const char *a, const char *b)
+{
+	unsigned int all;
+
+	return a[0] == '\0' || b[0] == '\0' || names_in(a, b, &all) > 0 ||
+	    names_in(b, a, &all) > 0;
+}
+
+/* ---- blocks --------------------------------------------------------------- */
+
+bool
+block_within(const struct block_takes *a, const struct block_takes *b)
 {
 	return net_within(&a->local, &b->local) && net_within(&a->remote, &b->remote) &&
+	    names_within(a->names, b->names) &&
 	    (b->service == SERVICE__MAX || a->service == b->service);
 }
 
 bool
-block_overlaps(const struct block_settings *a, const struct block_settings *b)
+block_overlaps(const struct block_takes *a, const struct block_takes *b)
 {
 	return net_overlaps(&a->local, &b->local) && net_overlaps(&a->remote, &b->remote) &&
+	    names_overlap(a->names, b->names) &&
 	    (a->service == b->service || a->service == SERVICE__MAX || b->service == SERVICE__MAX);
 }
 
-static unsigned int
-net_narrowness(const struct conn_net *n)
-{
-	return n->family == 0 ? 0 : n->prefix + 1u;
-}
-
-unsigned int
-block_narrowness(const struct block_settings *b)
-{
-	return net_narrowness(&b->local) + net_narrowness(&b->remote) +
-	    (b->service != SERVICE__MAX ? 1 : 0);
-}
-
-static bool
-takes(const struct block_settings *b, const struct conn_info *c)
+bool
+block_takes(const struct block_takes *b, const struct conn_info *c, const char *name)
 {
 	return (b->local.family == 0 || conn_net_has(&b->local, &c->local)) &&
 	    (b->remote.family == 0 || conn_net_has(&b->remote, &c->remote)) &&
-	    (b->service == SERVICE__MAX || b->service == c->service);
-}
-
-void
-blocks_apply(const struct block_settings *blocks, unsigned int n, uint8_t ssl,
-    bool disable_plaintext_auth, struct conn_info *c)
-{
-	bool any = false;
-
-	for (unsigned int i = 0; i < n; i++) {
-		const struct block_settings *b = &blocks[i];
-
-		if (!takes(b, c))
-			continue;
-		any = true;
-		if ((b->has & BLOCK_SSL) != 0)
-			ssl = b->ssl;
-		if ((b->has & BLOCK_PLAINTEXT) != 0)
-			disable_plaintext_auth = b->disable_plaintext_auth != 0;
-	}
-	if (!any)
-		return;
-	c->flags |= CONN_RULED;
-	if (!disable_plaintext_auth)
-		c->flags |= CONN_CLEAR_ALLOWED;
-	if (ssl == SSL_REQUIRED)
-		c->flags |= CONN_TLS_REQUIRED;
-	if (ssl == SSL_NO)
-		c->flags &= (uint8_t)~CONN_TLS_OFFERED;
+	    (b->service == SERVICE__MAX || b->service == c->service) &&
+	    (b->names[0] == '\0' || (name[0] != '\0' && list_matches(b->names, name)));
 }

@@ -32,12 +32,7 @@ enum conn_flag {
 	CONN_TLS_OFFERED = 2,  /* STARTTLS / STLS may be used */
 	CONN_SECURED = 4,      /* counts as secured without TLS: client's address equals ours, or
 	                          is in login_trusted_networks (dovecot-protocols D.1) */
-	CONN_TRUSTED = 8,      /* in login_trusted_networks */
-	/* A local, remote or protocol block has to do with it: the next two count, and
-	 * not the settings ssl and disable_plaintext_auth. */
-	CONN_RULED = 16,
-	CONN_CLEAR_ALLOWED = 32, /* disable_plaintext_auth = no */
-	CONN_TLS_REQUIRED = 64   /* ssl = required */
+	CONN_TRUSTED = 8       /* in login_trusted_networks */
 };
 
 /* An address as IPC carries it. */

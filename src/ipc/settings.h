@@ -1,8 +1,8 @@
 /*
  * What the supervisor tells each kind of process at its start, as a sealed
  * memfd (FD_SETTINGS): only what that process needs.  The structs are plain;
- * _pack writes them with codec.h, _unpack reads and checks them.  The text and
- * block pointers of an unpacked struct point into the caller's buffer.
+ * _pack writes them with codec.h, _unpack reads and checks them.  The text, network
+ * and certificate pointers of an unpacked struct point into the caller's buffer.
  */
 #ifndef IPC_SETTINGS_H
 #define IPC_SETTINGS_H
@@ -11,14 +11,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "ipc/blocks.h"
 #include "ipc/codec.h"
 #include "ipc/conn.h"
+#include "ipc/rules.h"
 
 #define SETTINGS_MAX (4u << 20)
-#define SETTINGS_CERTS_MAX 64
-#define SETTINGS_NETS_MAX 32
-#define SETTINGS_NAMES_MAX 16
 #define KEY_PASSWORD_MAX 500 /* bytes of ssl_key_password (message KEY) */
 
 /* How a missing layer is taken: policies and confine_optional decide. */
@@ -38,12 +35,6 @@ struct late_plan {
 	uint32_t nofile; /* of workers: their descriptors are fewer than the launcher's; 0: as it is */
 };
 
-enum ssl_mode {
-	SSL_NO,
-	SSL_YES,
-	SSL_REQUIRED
-};
-
 enum worker_model {
 	MODEL_FORK,  /* service_count = 1, worker_spawn = fork */
 	MODEL_EXEC,  /* service_count = 1, worker_spawn = exec */
@@ -51,31 +42,20 @@ enum worker_model {
 };
 
 struct cert_settings {
-	char name[256];     /* server name (may begin with "*."), empty: default */
+	uint16_t set;       /* RULE_CERT's number; two of one set are of different types */
 	uint16_t key;       /* index of its key in the signer */
 	const uint8_t *pem; /* certificate chain, leaf first */
 	size_t pem_len;
 };
 
+struct ca_settings { /* ssl_ca: RULE_CA is its number */
+	const uint8_t *pem; /* certificates and CRLs */
+	size_t pem_len;
+};
+
 struct worker_settings {
 	char hostname[256];
-	char greeting[256];
-	char imap_capability[1024]; /* empty: default; leading '+': added to it */
-	char imap_id_send[512];     /* ready for "* ID (...)": quoted pairs, or empty for NIL */
-	uint8_t imap_id_wanted;     /* CLIENT_ID for every client; from trusted networks always */
-	uint8_t imap_literal_minus;
-	uint8_t ssl;                /* enum ssl_mode */
-	uint8_t disable_plaintext_auth;
-	uint8_t ssl_prefer_server_ciphers;
-	uint8_t ssl_verify_client_cert, ssl_require_crl;
-	char ssl_cert_username_field[64];
-	const uint8_t *ca;          /* ssl_ca: PEM certificates and CRLs; empty: none */
-	size_t ca_len;
-	uint16_t ssl_min_version;   /* 0x0303 TLS 1.2, 0x0304 TLS 1.3 */
-	char ssl_cipher_list[1024];
-	char ssl_cipher_suites[512];
-	char ssl_curve_list[256];
-	uint32_t login_timeout_ms;
+	struct rule_set rules;
 	uint32_t sign_timeout_ms;
 	uint32_t session_lifetime_ms; /* TLS resumption; 0: none */
 	uint32_t arena_bytes;       /* OpenSSL's arena: for each connection in fork and exec */
@@ -83,6 +63,8 @@ struct worker_settings {
 	struct late_plan template_plan, exec_plan, pool_plan;
 	uint16_t ncerts;
 	struct cert_settings certs[SETTINGS_CERTS_MAX];
+	uint16_t ncas;
+	struct ca_settings cas[SETTINGS_CAS_MAX];
 };
 
 struct service_settings {
@@ -100,14 +82,9 @@ struct service_settings {
 
 struct launcher_settings {
 	struct service_settings service[SERVICE__MAX];
-	uint16_t nnets;
-	struct conn_net nets[SETTINGS_NETS_MAX]; /* login_trusted_networks */
-	uint16_t nblocks;
-	struct block_settings blocks[BLOCKS_MAX]; /* wide ones first */
-	uint8_t ssl;               /* enum ssl_mode */
-	uint8_t disable_plaintext_auth;
+	struct rule_set rules; /* a worker that is not logged in after login_timeout, plus a
+	                          grace, dies */
 	uint8_t tell_pids;         /* CONN_PID for each connection */
-	uint32_t login_timeout_ms; /* a worker that is not logged in after it, plus a grace, dies */
 	uint32_t stop_grace_ms;    /* from CONN_STOP to SIGKILL */
 	uint8_t debug;
 	struct late_plan plan;
@@ -118,19 +95,7 @@ struct auth_settings {
 	char auth_socket[108];                 /* name in the socket directory */
 	char login_socket[SERVICE__MAX][108];  /* the same, for imap, pop3 */
 	char anvil_socket[108];                /* empty: no mail_max_userip_connections */
-	char log_line[256];                    /* login_log_format */
-	char log_format[256];                  /* login_log_format_elements */
-	char imap_id_log[256];                 /* keys, "*": all; empty: none */
-	uint8_t imap_id_retain;
-	uint32_t mail_max_userip_connections;
-	uint32_t auth_max_attempts;
-	uint32_t auth_timeout_ms;
-	uint32_t handoff_timeout_ms;
-	uint8_t ssl; /* enum ssl_mode */
-	uint8_t disable_plaintext_auth;
-	uint8_t client_certs; /* ssl_verify_client_cert: the worker's findings are believed */
-	uint8_t ssl_require_client_cert, ssl_username_from_cert;
-	uint8_t auth_verbose;
+	struct rule_set rules; /* ssl_verify_client_cert: the worker's findings are believed */
 	uint8_t debug;
 	struct late_plan plan;
 };

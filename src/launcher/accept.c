@@ -180,9 +180,10 @@ wall_us(void)
 	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
+/* What is known of a connection, and the rules that hold for it. */
 static void
 describe(struct conn_info *info, const struct listener *l, int fd,
-    const struct sockaddr_storage *peer)
+    const struct sockaddr_storage *peer, struct rules *rules)
 {
 	struct sockaddr_storage own;
 	socklen_t len = sizeof(own);
@@ -195,13 +196,13 @@ describe(struct conn_info *info, const struct listener *l, int fd,
 	info->flags = l->flags;
 	conn_addr_from(&info->remote, peer);
 	conn_addr_from(&info->local, &own);
-	for (unsigned int i = 0; i < lr.set.nnets; i++)
-		if (conn_net_has(&lr.set.nets[i], &info->remote))
-			info->flags |= CONN_TRUSTED | CONN_SECURED;
+	rule_set_apply(&lr.set.rules, rule_set_match(&lr.set.rules, info, ""), rules);
+	if (net_list_has(&rules->login_trusted_networks, &info->remote))
+		info->flags |= CONN_TRUSTED | CONN_SECURED;
 	if (conn_addr_same_ip(&info->remote, &info->local))
 		info->flags |= CONN_SECURED;
-	blocks_apply(lr.set.blocks, lr.set.nblocks, lr.set.ssl, lr.set.disable_plaintext_auth != 0,
-	    info);
+	if (rules->ssl == SSL_NO)
+		info->flags &= (uint8_t)~CONN_TLS_OFFERED;
 	memcpy(info->listener, l->name, sizeof(info->listener));
 	session_id_make(info->session, &info->remote, wall_us());
 }
@@ -284,11 +285,12 @@ serve(struct listener *l, struct worker *w, int fd, const struct sockaddr_storag
 	struct service_state *st = &lr.service[l->service];
 	struct ends e = {.client = fd, .auth = {-1, -1}, .signer = {-1, -1}, .mail = {-1, -1}};
 	struct conn_info info;
+	struct rules rules;
 	struct conn *c;
 	int on = 1;
 
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	describe(&info, l, fd, peer);
+	describe(&info, l, fd, peer, &rules);
 	/* a webmail server is no flood */
 	c = conns_add(info.service, (info.flags & CONN_TRUSTED) != 0 ? CROWD_NONE
 	    : crowd_of(&info.remote), now);
@@ -297,6 +299,7 @@ serve(struct listener *l, struct worker *w, int fd, const struct sockaddr_storag
 		return;
 	}
 	info.id = c->id;
+	c->timeout_ms = rules.login_timeout_ms;
 	memcpy(c->session, info.session, sizeof(c->session));
 	if (make_ends(&e) && tell_peers(&info, &e) && tell_worker(&info, &e, w)) {
 		account(c, w, now);
@@ -398,7 +401,7 @@ kill_overdue(enum service s, uint64_t now)
 	struct conn *next;
 
 	for (struct conn *c = conns_next_before_login(s, NULL); c != NULL; c = next) {
-		uint64_t limit = c->accepted_ms + lr.set.login_timeout_ms + TIMEOUT_GRACE_MS;
+		uint64_t limit = c->accepted_ms + c->timeout_ms + TIMEOUT_GRACE_MS;
 
 		next = conns_next_before_login(s, c);
 		if (now < limit && !(c->stopping && now >= c->kill_at))

@@ -24,6 +24,7 @@ struct conn {
 	uint16_t template;    /* fork, until its process is known: the template's slot + 1 */
 	uint16_t crowd;       /* crowd.h: counted there until it logs in or is told to end */
 	uint64_t accepted_ms, kill_at;
+	uint32_t timeout_ms;  /* login_timeout */
 	char session[33];
 	/* oldest first, those before login, for each service */
 	uint32_t older, newer; /* slots, CONN_NONE */

@@ -6,16 +6,14 @@
 #include <openssl/x509_vfy.h>
 #include <string.h>
 
-static X509_STORE *store;
-static STACK_OF(X509_NAME) *names; /* of the CAs: a client picks its certificate by them */
-static int field_nid;
-static bool need_crl;
+/* One ssl_ca.  The CAs' names: a client picks its certificate by them. */
+struct ca {
+	X509_STORE *store; /* NULL: it is empty, and no certificate is valid */
+	STACK_OF(X509_NAME) *names;
+};
 
-static unsigned long
-flags(void)
-{
-	return need_crl ? X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL : 0;
-}
+static struct ca cas[SETTINGS_CAS_MAX];
+static unsigned int ncas;
 
 /* ---- rehearsal ------------------------------------------------------------ */
 
@@ -71,7 +69,7 @@ verify_with(X509_STORE *s, X509 *x)
 
 /* One certificate that is good, dates and CRL included, and one that is not. */
 static bool
-rehearse(void)
+rehearse(X509_STORE *store)
 {
 	EVP_PKEY *key = EVP_EC_gen("P-256");
 	X509 *x = key != NULL ? throwaway(key) : NULL;
@@ -93,55 +91,51 @@ rehearse(void)
 /* ---- setting up ----------------------------------------------------------- */
 
 static bool
-take(const X509_INFO *info, unsigned int *crls)
+take(struct ca *ca, const X509_INFO *info)
 {
 	/* One entry may hold both. */
 	if (info->x509 != NULL) {
 		X509_NAME *name = X509_NAME_dup(X509_get_subject_name(info->x509));
 
-		if (name == NULL || sk_X509_NAME_push(names, name) == 0) {
+		if (name == NULL || sk_X509_NAME_push(ca->names, name) == 0) {
 			X509_NAME_free(name);
 			return false;
 		}
-		if (X509_STORE_add_cert(store, info->x509) != 1)
+		if (X509_STORE_add_cert(ca->store, info->x509) != 1)
 			return false;
 	}
-	if (info->crl == NULL)
-		return true;
-	++*crls;
-	return X509_STORE_add_crl(store, info->crl) == 1;
+	return info->crl == NULL || X509_STORE_add_crl(ca->store, info->crl) == 1;
+}
+
+static const char *
+load(struct ca *ca, const struct ca_settings *from)
+{
+	BIO *bio = BIO_new_mem_buf(from->pem, (int)from->pem_len);
+	STACK_OF(X509_INFO) *all = bio != NULL ? PEM_X509_INFO_read_bio(bio, NULL, NULL, NULL) : NULL;
+	bool good;
+
+	ca->store = X509_STORE_new();
+	ca->names = sk_X509_NAME_new_null();
+	good = ca->store != NULL && ca->names != NULL && all != NULL;
+	for (int i = 0; good && i < sk_X509_INFO_num(all); i++)
+		good = take(ca, sk_X509_INFO_value(all, i));
+	sk_X509_INFO_pop_free(all, X509_INFO_free);
+	BIO_free(bio);
+	if (!good || sk_X509_NAME_num(ca->names) == 0)
+		return "cannot read ssl_ca";
+	return rehearse(ca->store) ? NULL : "rehearsal of a client certificate failed";
 }
 
 const char *
 client_cert_init(const struct worker_settings *set)
 {
-	BIO *bio;
-	STACK_OF(X509_INFO) *all;
-	unsigned int crls = 0;
-	bool good;
+	const char *wrong = NULL;
 
-	if (!set->ssl_verify_client_cert)
-		return NULL;
-	need_crl = set->ssl_require_crl;
-	field_nid = OBJ_txt2nid(set->ssl_cert_username_field);
-	store = X509_STORE_new();
-	names = sk_X509_NAME_new_null();
-	bio = BIO_new_mem_buf(set->ca, (int)set->ca_len);
-	all = bio != NULL ? PEM_X509_INFO_read_bio(bio, NULL, NULL, NULL) : NULL;
-	good = store != NULL && names != NULL && all != NULL;
-	for (int i = 0; good && i < sk_X509_INFO_num(all); i++)
-		good = take(sk_X509_INFO_value(all, i), &crls);
-	sk_X509_INFO_pop_free(all, X509_INFO_free);
-	BIO_free(bio);
-	if (!good || sk_X509_NAME_num(names) == 0)
-		return "cannot read ssl_ca";
-	if (field_nid == NID_undef)
-		return "ssl_cert_username_field is no field of a name";
-	if (need_crl && crls == 0)
-		return "ssl_ca has no CRL, and ssl_require_crl = yes";
-	if (X509_STORE_set_flags(store, flags()) != 1 || !rehearse())
-		return "rehearsal of a client certificate failed";
-	return NULL;
+	ncas = set->ncas;
+	for (unsigned int i = 0; i < ncas && wrong == NULL; i++)
+		if (set->cas[i].pem_len > 0)
+			wrong = load(&cas[i], &set->cas[i]);
+	return wrong;
 }
 
 /* The library's own verdict, which stops at the first error; the handshake goes
@@ -156,24 +150,36 @@ judge(X509_STORE_CTX *ctx, void *arg)
 	return 1;
 }
 
-bool
-client_cert_ask(SSL_CTX *ctx)
+void
+client_cert_setup(SSL_CTX *ctx)
 {
-	STACK_OF(X509_NAME) *list;
-
-	if (store == NULL)
-		return true;
-	if ((list = SSL_dup_CA_list(names)) == NULL || SSL_CTX_set1_verify_cert_store(ctx, store) != 1)
-		return false;
-	SSL_CTX_set_client_CA_list(ctx, list);
-	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_CLIENT_ONCE, NULL);
-	SSL_CTX_set_verify_depth(ctx, CLIENT_CERT_DEPTH_MAX);
-	SSL_CTX_set_max_cert_list(ctx, CLIENT_CERT_LIST_MAX);
 	SSL_CTX_set_cert_verify_callback(ctx, judge, NULL);
-	/* A resumed session would carry an old verdict. */
-	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
-	SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
-	return true;
+}
+
+bool
+client_cert_ask(SSL *ssl, const struct rules *r)
+{
+	const unsigned long crl = X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL;
+	const struct ca *ca = r->ca < ncas ? &cas[r->ca] : NULL;
+	STACK_OF(X509_NAME) *list = NULL;
+	X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
+
+	if (!r->ssl_verify_client_cert) {
+		SSL_set_verify(ssl, SSL_VERIFY_NONE, NULL);
+		return SSL_set_num_tickets(ssl, SSL_CTX_get_num_tickets(SSL_get_SSL_CTX(ssl))) == 1;
+	}
+	if (ca == NULL || ca->store == NULL || (list = SSL_dup_CA_list(ca->names)) == NULL ||
+	    SSL_set1_verify_cert_store(ssl, ca->store) != 1)
+		return false;
+	SSL_set_client_CA_list(ssl, list);
+	SSL_set_verify(ssl, SSL_VERIFY_PEER | SSL_VERIFY_CLIENT_ONCE, NULL);
+	SSL_set_verify_depth(ssl, CLIENT_CERT_DEPTH_MAX);
+	SSL_set_max_cert_list(ssl, CLIENT_CERT_LIST_MAX);
+	X509_VERIFY_PARAM_clear_flags(param, crl);
+	if (r->ssl_require_crl && X509_VERIFY_PARAM_set_flags(param, crl) != 1)
+		return false;
+	/* A resumed session would carry an old verdict (resume.c): none is handed out. */
+	return SSL_set_num_tickets(ssl, 0) == 1;
 }
 
 /* ---- what came of it ------------------------------------------------------ */
@@ -189,13 +195,13 @@ clean(const unsigned char *p, int len)
 }
 
 static void
-user_name(X509 *x, char *name, size_t cap)
+user_name(X509 *x, const char *field, char *name, size_t cap)
 {
 	X509_NAME *subject = X509_get_subject_name(x);
-	int i = X509_NAME_get_index_by_NID(subject, field_nid, -1), len;
+	int nid = OBJ_txt2nid(field), i = X509_NAME_get_index_by_NID(subject, nid, -1), len;
 	unsigned char *text = NULL;
 
-	if (i < 0 || X509_NAME_get_index_by_NID(subject, field_nid, i) >= 0)
+	if (nid == NID_undef || i < 0 || X509_NAME_get_index_by_NID(subject, nid, i) >= 0)
 		return; /* none, or nobody knows which */
 	len = ASN1_STRING_to_UTF8(&text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, i)));
 	if (len > 0 && (size_t)len < cap && clean(text, len)) {
@@ -206,16 +212,16 @@ user_name(X509 *x, char *name, size_t cap)
 }
 
 enum conn_cert
-client_cert_state(const SSL *ssl, char *name, size_t cap)
+client_cert_state(const SSL *ssl, const struct rules *r, char *name, size_t cap)
 {
-	X509 *x = store != NULL ? SSL_get0_peer_certificate(ssl) : NULL;
+	X509 *x = r->ssl_verify_client_cert ? SSL_get0_peer_certificate(ssl) : NULL;
 
 	name[0] = '\0';
 	if (x == NULL)
 		return CONN_CERT_NONE;
 	if (SSL_session_reused(ssl) || SSL_get_verify_result(ssl) != X509_V_OK)
 		return CONN_CERT_INVALID;
-	user_name(x, name, cap);
+	user_name(x, r->ssl_cert_username_field, name, cap);
 	ERR_clear_error();
 	return CONN_CERT_VALID;
 }

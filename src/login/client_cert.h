@@ -17,17 +17,19 @@
 #define CLIENT_CERT_DEPTH_MAX 8
 
 /*
- * Once, before the filter: reads CAs and CRLs, rehearses a verification, so that
- * nothing (time zone, algorithms, error texts) is initialised lazily.  Nothing is
- * done if the setting is off.  NULL, or what is wrong.
+ * Once, before the filter: reads the CAs and CRLs of every ssl_ca, rehearses a
+ * verification, so that nothing (time zone, algorithms, error texts) is initialised
+ * lazily.  Nothing is done if there is none.  NULL, or what is wrong.
  */
 const char *client_cert_init(const struct worker_settings *set);
-/* Ask every client of this context for its certificate. */
-bool client_cert_ask(SSL_CTX *ctx);
+/* For each context: how certificates are judged if clients are asked for one. */
+void client_cert_setup(SSL_CTX *ctx);
+/* Ask for its certificate, or do not, as the rules of the connection say. */
+bool client_cert_ask(SSL *ssl, const struct rules *r);
 
 /* After the handshake.  name: the field ssl_cert_username_field of a valid
  * certificate, if it has exactly one, in UTF-8 without control characters; else
  * "". */
-enum conn_cert client_cert_state(const SSL *ssl, char *name, size_t cap);
+enum conn_cert client_cert_state(const SSL *ssl, const struct rules *r, char *name, size_t cap);
 
 #endif

@@ -68,12 +68,6 @@ read_settings(struct worker *w)
 
 	if (len == -1 || !worker_settings_unpack(&r, &w->set))
 		fatalx(EX_CONFIG, "the settings from the supervisor cannot be read");
-	w->dialog = (struct dlg_settings){.greeting = w->set.greeting,
-	    .imap_capability = w->set.imap_capability,
-	    .imap_id_send = w->set.imap_id_send,
-	    .imap_literal_minus = w->set.imap_literal_minus != 0,
-	    .ssl_required = w->set.ssl == SSL_REQUIRED,
-	    .plaintext_allowed = w->set.disable_plaintext_auth == 0};
 	log_set_debug(w->set.debug != 0);
 }
 

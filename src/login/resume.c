@@ -5,13 +5,11 @@
 #include <string.h>
 
 static const struct resume_store *store;
-static enum service service;
 static uint32_t lifetime_ms;
 
 void
-resume_init(enum service s, uint32_t ms)
+resume_init(uint32_t ms)
 {
-	service = s;
 	lifetime_ms = ms;
 }
 
@@ -63,38 +61,14 @@ on_new(SSL *ssl, SSL_SESSION *sess)
 	return 0; /* no reference is kept */
 }
 
-/* The server name in a hello, in lower case; 0: none, or one that is malformed,
- * which OpenSSL will refuse in a moment. */
-static size_t
-hello_name(SSL *ssl, uint8_t name[256])
+bool
+resume_bind(SSL *ssl, const uint8_t *context, size_t len)
 {
-	const unsigned char *ext;
-	size_t len, n = 0;
+	uint8_t hash[SHA256_DIGEST_LENGTH];
 
-	/* list length, type 0 (host_name), length, name */
-	if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &ext, &len) != 1 || len < 5 ||
-	    len - 5 > 255)
-		return 0;
-	for (ext += 5, len -= 5; n < len; n++)
-		name[n] = ext[n] >= 'A' && ext[n] <= 'Z' ? ext[n] | 0x20 : ext[n];
-	return n;
-}
-
-/* Before OpenSSL looks for a session: what the session must be of. */
-static int
-on_client_hello(SSL *ssl, int *alert, void *arg)
-{
-	uint8_t text[1 + 256], hash[SHA256_DIGEST_LENGTH];
-	size_t len;
-
-	(void)arg;
-	text[0] = (uint8_t)service;
-	len = 1 + hello_name(ssl, text + 1);
-	if (EVP_Q_digest(NULL, "SHA256", NULL, text, len, hash, NULL) == 1 &&
-	    SSL_set_session_id_context(ssl, hash, sizeof(hash)) == 1)
-		return SSL_CLIENT_HELLO_SUCCESS;
-	*alert = SSL_AD_INTERNAL_ERROR;
-	return SSL_CLIENT_HELLO_ERROR;
+	return lifetime_ms == 0 ||
+	    (EVP_Q_digest(NULL, "SHA256", NULL, context, len, hash, NULL) == 1 &&
+		SSL_set_session_id_context(ssl, hash, sizeof(hash)) == 1);
 }
 
 void
@@ -115,5 +89,4 @@ resume_setup(SSL_CTX *ctx)
 	    SSL_SESS_CACHE_SERVER | SSL_SESS_CACHE_NO_INTERNAL | SSL_SESS_CACHE_NO_AUTO_CLEAR);
 	SSL_CTX_sess_set_get_cb(ctx, on_get);
 	SSL_CTX_sess_set_new_cb(ctx, on_new);
-	SSL_CTX_set_client_hello_cb(ctx, on_client_hello, NULL);
 }

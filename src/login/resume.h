@@ -2,8 +2,8 @@
  * Resumption of TLS sessions (RFC 8446 2.2, RFC 5246 7.3), the worker's side:
  * stateful in both versions.  OpenSSL keeps no cache and no ticket key; a session
  * goes to the key signer under its id of 32 random bytes, and comes back from it,
- * once.  A session is bound to the service and the server name that the client
- * asked for (RFC 6066 3).  No early data; nothing is resumed where clients are asked
+ * once.  A session is bound to what resume_bind was told (hello.c: the service, the
+ * server name, the settings that the handshake depends on).  No early data; nothing is resumed where clients are asked
  * for certificates.
  */
 #ifndef LOGIN_RESUME_H
@@ -14,13 +14,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "ipc/conn.h"
 #include "ipc/resume.h"
 
-/* Once: whose sessions they are, how long they last; 0: no resumption. */
-void resume_init(enum service service, uint32_t lifetime_ms);
+/* Once: how long sessions last; 0: no resumption. */
+void resume_init(uint32_t lifetime_ms);
 /* For each context: let it resume sessions, or do without. */
 void resume_setup(SSL_CTX *ctx);
+
+/* In the hello, before OpenSSL looks for a session: what it must be of.  False: it
+ * cannot be said, and the handshake must not go on. */
+bool resume_bind(SSL *ssl, const uint8_t *context, size_t len);
 
 /*
  * Where sessions are: of the connection that is being worked on, set before each

@@ -23,15 +23,25 @@ session_close_after(struct session *s, const char *why)
 	s->phase = SP_CLOSE;
 }
 
+/* IMAP's ID is passed on where somebody wants it, and from trusted networks always. */
+void
+session_id_wanted(struct session *s)
+{
+	s->dlg.id_wanted = s->rules.now.imap_id_log[0] != '\0' || s->rules.now.imap_id_retain != 0 ||
+	    s->dlg.trusted;
+}
+
 void
 session_begin(struct session *s, const struct worker *w, const struct conn_info *info,
     int client_fd, int auth_fd, int signer_fd, int mail_fd, uint64_t now)
 {
 	bool implicit = (info->flags & CONN_TLS_IMPLICIT) != 0;
-	uint32_t timeout = w->set.login_timeout_ms;
+	uint32_t timeout;
 
 	s->w = w;
 	s->info = *info;
+	session_rules_begin(&s->rules, &w->set.rules, &s->info);
+	timeout = s->rules.now.login_timeout_ms;
 	s->client_fd = client_fd;
 	s->auth_fd = auth_fd;
 	s->mail_fd = mail_fd;
@@ -48,18 +58,14 @@ session_begin(struct session *s, const struct worker *w, const struct conn_info 
 	s->reason[0] = '\0';
 	s->ssl = NULL;
 	s->out_sent = s->in_len = 0;
-	s->rules = w->dialog;
-	if ((info->flags & CONN_RULED) != 0) {
-		s->rules.ssl_required = (info->flags & CONN_TLS_REQUIRED) != 0;
-		s->rules.plaintext_allowed = (info->flags & CONN_CLEAR_ALLOWED) != 0;
-	}
-	dlg_init(&s->dlg, info->service == SERVICE_IMAP ? DLG_IMAP : DLG_POP3, &s->rules,
+	dlg_init(&s->dlg, info->service == SERVICE_IMAP ? DLG_IMAP : DLG_POP3,
+	    &s->rules.dialog,
 	    (info->flags & CONN_TLS_OFFERED) != 0 && tls_available(), implicit,
 	    implicit || (info->flags & CONN_SECURED) != 0);
 	s->dlg.trusted = (info->flags & CONN_TRUSTED) != 0;
-	s->dlg.id_wanted = w->set.imap_id_wanted != 0 || s->dlg.trusted;
-	if (implicit && (s->ssl = tls_new(client_fd)) == NULL)
-		session_end(s, "Out of memory for TLS");
+	session_id_wanted(s);
+	if (implicit && (s->ssl = tls_new(client_fd, &s->rules)) == NULL)
+		session_end(s, tls_error());
 }
 
 static void

@@ -10,6 +10,7 @@
 
 #include "ipc/conn.h"
 #include "login/remotekey.h"
+#include "login/session_rules.h"
 #include "login/worker.h"
 #include "proto/dialog.h"
 
@@ -45,7 +46,7 @@ struct session {
 	uint8_t in[DLG_INPUT_MAX];
 	struct dialog dlg;
 	struct dlg_event ev;
-	struct dlg_settings rules; /* the worker's, and what the launcher decided for this one */
+	struct session_rules rules;
 };
 
 struct session_interest {

@@ -21,8 +21,10 @@ static void
 tls_done(struct session *s)
 {
 	char name[256], how[160], user[256];
-	enum conn_cert cert = client_cert_state(s->ssl, user, sizeof(user));
+	enum conn_cert cert = client_cert_state(s->ssl, &s->rules.now, user, sizeof(user));
 
+	tls_settled(s->ssl);
+	session_id_wanted(s);
 	s->handshaking = false;
 	s->want_read = true;
 	s->want_write = false;
@@ -168,8 +170,8 @@ client_start_tls(struct session *s)
 		return;
 	if (s->dlg.out_len > 0) /* somebody who does not read his replies */
 		session_end(s, "Output buffer full before TLS");
-	else if ((s->ssl = tls_new(s->client_fd)) == NULL)
-		session_end(s, "Out of memory for TLS");
+	else if ((s->ssl = tls_new(s->client_fd, &s->rules)) == NULL)
+		session_end(s, tls_error());
 	else
 		s->handshaking = true;
 }

@@ -12,6 +12,8 @@
 /* session.c */
 /* Over.  The auth client writes the log line when the channel closes. */
 void session_end(struct session *s, const char *why);
+/* Settle whether the dialog passes on what a client says of itself. */
+void session_id_wanted(struct session *s);
 /* What is in dlg.out goes out first, then it is over. */
 void session_close_after(struct session *s, const char *why);
 

@@ -6,23 +6,18 @@
 #include <openssl/pem.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #include "common/log.h"
 #include "common/str.h"
 #include "login/client_cert.h"
+#include "login/hello.h"
 #include "login/remotekey.h"
 #include "login/resume.h"
 #include "login/tls_settings.h"
 #include "login/warmup.h"
 
-struct name_ctx {
-	const char *name; /* "": the default; "*.example.test": one label */
-	SSL_CTX *ctx;
-};
-
-static struct name_ctx contexts[SETTINGS_CERTS_MAX];
-static unsigned int ncontexts;
+static SSL_CTX *contexts[SETTINGS_CERTS_MAX]; /* by RULE_CERT */
+static bool available;
 static const unsigned char *alpn_name;
 static unsigned char alpn_len;
 static char why[512];
@@ -39,40 +34,14 @@ fail(const char *what, const char *detail)
 	return tls_settings_fail(why, sizeof(why), what, detail);
 }
 
-/* Host names compare without case; a wildcard stands for one whole label. */
-static bool
-name_matches(const char *pattern, const char *name)
-{
-	const char *dot;
-
-	if (strncmp(pattern, "*.", 2) != 0)
-		return strcasecmp(pattern, name) == 0;
-	dot = strchr(name, '.');
-	return dot != NULL && dot != name && strcasecmp(pattern + 1, dot) == 0;
-}
-
-static SSL_CTX *
-ctx_for(const char *name)
-{
-	for (unsigned int pass = 0; pass < 2; pass++)
-		for (unsigned int i = 0; i < ncontexts; i++)
-			if ((contexts[i].name[0] == '*') == (pass == 1) &&
-			    contexts[i].name[0] != '\0' && name_matches(contexts[i].name, name))
-				return contexts[i].ctx;
-	return NULL;
-}
-
+/* What it means was settled with the hello (hello.c).  A name that we do not know gets
+ * the usual certificate: the client judges. */
 static int
 on_server_name(SSL *ssl, int *alert, void *arg)
 {
-	const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
-	SSL_CTX *ctx = name != NULL ? ctx_for(name) : NULL;
-
+	(void)ssl;
 	(void)alert;
 	(void)arg;
-	/* An unknown name gets the default certificate: the client judges. */
-	if (ctx != NULL && SSL_set_SSL_CTX(ssl, ctx) == NULL)
-		return SSL_TLSEXT_ERR_ALERT_FATAL;
 	return SSL_TLSEXT_ERR_OK;
 }
 
@@ -106,13 +75,13 @@ new_ctx(const struct worker_settings *set)
 	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
 	    SSL_OP_CLEANSE_PLAINTEXT);
 	resume_setup(ctx);
+	hello_setup(ctx);
+	client_cert_setup(ctx);
 	SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	SSL_CTX_set_read_ahead(ctx, 1); /* header and body of a record in one read */
 	SSL_CTX_set_tlsext_servername_callback(ctx, on_server_name);
 	SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
-	if (!client_cert_ask(ctx))
-		fail("cannot ask for client certificates", "");
-	else if (tls_settings_apply(ctx, set, why, sizeof(why)))
+	if (tls_settings_apply(ctx, NULL, &set->rules.base, why, sizeof(why)))
 		return ctx;
 	SSL_CTX_free(ctx);
 	return NULL;
@@ -130,7 +99,7 @@ add_cert(SSL_CTX *ctx, const struct cert_settings *c)
 	bool good = false;
 
 	if (leaf == NULL || chain == NULL) {
-		fail("cannot read the certificate", c->name);
+		fail("cannot read a certificate", "");
 		goto out;
 	}
 	while ((ca = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL)
@@ -139,9 +108,9 @@ add_cert(SSL_CTX *ctx, const struct cert_settings *c)
 	ERR_clear_error(); /* the end of the PEM blocks is reported as an error */
 	key = remotekey_new(X509_get0_pubkey(leaf), c->key);
 	if (key == NULL)
-		fail("cannot use the certificate's key", c->name);
+		fail("cannot use a certificate's key", "");
 	else if (SSL_CTX_use_cert_and_key(ctx, leaf, key, chain, 1) != 1)
-		fail("cannot use the certificate", c->name);
+		fail("cannot use a certificate", "");
 	else
 		good = true;
 out:
@@ -156,31 +125,15 @@ static bool
 add_certs(const struct worker_settings *set)
 {
 	for (unsigned int i = 0; i < set->ncerts; i++) {
-		const struct cert_settings *c = &set->certs[i];
-		unsigned int j = 0;
+		SSL_CTX **ctx = &contexts[set->certs[i].set];
 
-		while (j < ncontexts && strcasecmp(contexts[j].name, c->name) != 0)
-			j++;
-		if (j == ncontexts) {
-			contexts[j].name = c->name;
-			contexts[j].ctx = new_ctx(set);
-			if (contexts[j].ctx == NULL)
-				return false;
-			ncontexts++;
-		}
-		if (!add_cert(contexts[j].ctx, c))
+		if (*ctx == NULL && (*ctx = new_ctx(set)) == NULL)
+			return false;
+		if (!add_cert(*ctx, &set->certs[i]))
 			return false;
 	}
-	return true;
-}
-
-static SSL_CTX *
-default_ctx(void)
-{
-	for (unsigned int i = 0; i < ncontexts; i++)
-		if (contexts[i].name[0] == '\0')
-			return contexts[i].ctx;
-	return ncontexts > 0 ? contexts[0].ctx : NULL;
+	return contexts[set->rules.base.cert] != NULL ||
+	    fail("there is no certificate outside of blocks", "");
 }
 
 bool
@@ -188,7 +141,7 @@ tls_init(const struct worker_settings *set, enum service service, bool thorough)
 {
 	const char *bad;
 
-	if (set->ssl == SSL_NO || set->ncerts == 0)
+	if (set->rules.base.ssl == SSL_NO || set->ncerts == 0)
 		return true;
 	alpn_name = (const unsigned char *)service_name(service);
 	alpn_len = (unsigned char)strlen(service_name(service));
@@ -197,36 +150,64 @@ tls_init(const struct worker_settings *set, enum service service, bool thorough)
 		return fail("OpenSSL does not start", "");
 	if (!remotekey_init())
 		return fail("cannot register the key signer's provider", "");
-	resume_init(service, set->session_lifetime_ms);
+	resume_init(set->session_lifetime_ms);
+	hello_init(service);
 	if ((bad = client_cert_init(set)) != NULL)
 		return fail(bad, "");
 	if (!add_certs(set))
 		return false;
-	for (unsigned int i = 0; i < ncontexts; i++)
-		if (!warmup_context(contexts[i].ctx, thorough, why, sizeof(why)))
+	for (unsigned int i = 0; i < SETTINGS_CERTS_MAX; i++)
+		if (contexts[i] != NULL && !warmup_context(contexts[i], thorough, why, sizeof(why)))
 			return false;
+	available = true;
 	return true;
 }
 
 bool
 tls_available(void)
 {
-	return ncontexts > 0;
+	return available;
+}
+
+bool
+tls_apply(SSL *ssl, const struct session_rules *r)
+{
+	SSL_CTX *ctx = contexts[r->now.cert];
+
+	if (ctx == NULL)
+		return fail("there is no such certificate", "");
+	/* First: it brings a certificate store of its own. */
+	if (SSL_get_SSL_CTX(ssl) != ctx && SSL_set_SSL_CTX(ssl, ctx) == NULL)
+		return fail("cannot change the certificate", "");
+	/* Every context has what is set outside of blocks. */
+	if (r->tuned && !tls_settings_apply(NULL, ssl, &r->now, why, sizeof(why)))
+		return false;
+	return client_cert_ask(ssl, &r->now) || fail("cannot ask for client certificates", "");
 }
 
 SSL *
-tls_new(int fd)
+tls_new(int fd, struct session_rules *r)
 {
-	SSL *ssl = SSL_new(default_ctx());
+	SSL *ssl = contexts[r->now.cert] != NULL ? SSL_new(contexts[r->now.cert]) : NULL;
 
-	if (ssl == NULL)
+	if (ssl == NULL || SSL_set_fd(ssl, fd) != 1) {
+		fail("Out of memory for TLS", "");
+		SSL_free(ssl);
 		return NULL;
-	if (SSL_set_fd(ssl, fd) != 1) {
+	}
+	hello_rules(ssl, r);
+	if (!tls_apply(ssl, r)) {
 		SSL_free(ssl);
 		return NULL;
 	}
 	SSL_set_accept_state(ssl);
 	return ssl;
+}
+
+void
+tls_settled(SSL *ssl)
+{
+	hello_rules(ssl, NULL);
 }
 
 void

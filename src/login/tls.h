@@ -1,6 +1,6 @@
 /*
  * The worker's TLS server: contexts with the configured certificates, chosen by
- * SNI (RFC 6066 3), ALPN (RFC 7301), no ticket key, no renegotiation, no
+ * address and SNI (RFC 6066 3), ALPN (RFC 7301), no ticket key, no renegotiation, no
  * compression, AEAD suites with ECDHE only (the signer can do nothing else, and
  * a record then never draws randomness after login).
  */
@@ -11,6 +11,7 @@
 #include <stdbool.h>
 
 #include "ipc/settings.h"
+#include "login/session_rules.h"
 
 /*
  * Initialise OpenSSL, build the contexts, rehearse: full handshakes in memory
@@ -23,8 +24,13 @@ const char *tls_error(void);
 /* No certificate is configured (ssl = no). */
 bool tls_available(void);
 
-/* A server for the client on fd; NULL when the arena is exhausted. */
-SSL *tls_new(int fd);
+/* A server for the client on fd under these rules, which the hello may change: r stays
+ * until tls_settled.  NULL: tls_error(). */
+SSL *tls_new(int fd, struct session_rules *r);
+/* The handshake is over: no rule changes any more. */
+void tls_settled(SSL *ssl);
+/* Before anything is chosen (hello.c): certificate and settings as r says. */
+bool tls_apply(SSL *ssl, const struct session_rules *r);
 
 /* "TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits)" */
 void tls_describe(const SSL *ssl, char *dst, size_t cap);

@@ -19,21 +19,66 @@ tls_settings_fail(char *why, size_t cap, const char *what, const char *detail)
 	return false;
 }
 
+/* OpenSSL has each of these twice. */
+struct target {
+	SSL_CTX *ctx;
+	SSL *ssl; /* counts if ctx is NULL */
+};
+
+static bool
+put_ciphers(const struct target *t, const char *list)
+{
+	return (t->ctx != NULL ? SSL_CTX_set_cipher_list(t->ctx, list)
+			       : SSL_set_cipher_list(t->ssl, list)) == 1;
+}
+
+static bool
+put_suites(const struct target *t, const char *list)
+{
+	return (t->ctx != NULL ? SSL_CTX_set_ciphersuites(t->ctx, list)
+			       : SSL_set_ciphersuites(t->ssl, list)) == 1;
+}
+
+static bool
+put_groups(const struct target *t, const char *list)
+{
+	return (t->ctx != NULL ? SSL_CTX_set1_groups_list(t->ctx, list)
+			       : SSL_set1_groups_list(t->ssl, list)) == 1;
+}
+
+static bool
+put_version(const struct target *t, uint16_t version)
+{
+	return (t->ctx != NULL ? SSL_CTX_set_min_proto_version(t->ctx, version)
+			       : SSL_set_min_proto_version(t->ssl, version)) == 1;
+}
+
+static void
+put_preference(const struct target *t, bool server)
+{
+	const uint64_t ours = SSL_OP_CIPHER_SERVER_PREFERENCE;
+
+	if (t->ctx != NULL)
+		server ? SSL_CTX_set_options(t->ctx, ours) : SSL_CTX_clear_options(t->ctx, ours);
+	else
+		server ? SSL_set_options(t->ssl, ours) : SSL_clear_options(t->ssl, ours);
+}
+
 /*
  * Keep only ECDHE with AEAD.  Anything else could not work here: the signer
  * has no RSA decryption, and CBC draws a random IV for each record, for which
  * the policy after login has no system call.
  */
 static bool
-set_ciphers(SSL_CTX *ctx, const char *list, char *why, size_t cap)
+set_ciphers(const struct target *t, const char *list, char *why, size_t cap)
 {
 	STACK_OF(SSL_CIPHER) *all;
 	char kept[4096] = "";
 	size_t n = 0;
 
-	if (SSL_CTX_set_cipher_list(ctx, list) != 1)
+	if (!put_ciphers(t, list))
 		return tls_settings_fail(why, cap, "ssl_cipher_list", list);
-	all = SSL_CTX_get_ciphers(ctx);
+	all = t->ctx != NULL ? SSL_CTX_get_ciphers(t->ctx) : SSL_get_ciphers(t->ssl);
 	for (int i = 0; i < sk_SSL_CIPHER_num(all); i++) {
 		const SSL_CIPHER *c = sk_SSL_CIPHER_value(all, i);
 		const char *name = SSL_CIPHER_get_name(c);
@@ -47,13 +92,13 @@ set_ciphers(SSL_CTX *ctx, const char *list, char *why, size_t cap)
 	if (n == 0)
 		return tls_settings_fail(why, cap, "ssl_cipher_list has no ECDHE suite with AES-GCM or "
 		    "ChaCha20", list);
-	return SSL_CTX_set_cipher_list(ctx, kept) == 1 ||
+	return put_ciphers(t, kept) ||
 	    tls_settings_fail(why, cap, "ssl_cipher_list", kept);
 }
 
 /* OpenSSL passes over names that it does not know, as long as it knows one. */
 static bool
-set_suites(SSL_CTX *ctx, const char *list, char *why, size_t cap)
+set_suites(const struct target *t, const char *list, char *why, size_t cap)
 {
 	char name[64];
 
@@ -64,28 +109,27 @@ set_suites(SSL_CTX *ctx, const char *list, char *why, size_t cap)
 			return tls_settings_fail(why, cap, "ssl_cipher_suites", list);
 		memcpy(name, p, n);
 		name[n] = '\0';
-		if (SSL_CTX_set_ciphersuites(ctx, name) != 1)
+		if (!put_suites(t, name))
 			return tls_settings_fail(why, cap, "ssl_cipher_suites", list);
 		p += n;
 	}
-	return SSL_CTX_set_ciphersuites(ctx, list) == 1 ||
+	return put_suites(t, list) ||
 	    tls_settings_fail(why, cap, "ssl_cipher_suites", list);
 }
 
 bool
-tls_settings_apply(SSL_CTX *ctx, const struct worker_settings *set, char *why, size_t cap)
+tls_settings_apply(SSL_CTX *ctx, SSL *ssl, const struct rules *set, char *why, size_t cap)
 {
 	const char *groups = set->ssl_curve_list[0] != '\0' ? set->ssl_curve_list : DEFAULT_GROUPS;
 	const char *list = set->ssl_cipher_list[0] != '\0' ? set->ssl_cipher_list : DEFAULT_CIPHERS;
-	const char *suites = set->ssl_cipher_suites;
+	const char *suites = set->ssl_cipher_suites[0] != '\0' ? set->ssl_cipher_suites
+							       : OSSL_default_ciphersuites();
+	const struct target t = {ctx, ssl};
 
-	if (set->ssl_prefer_server_ciphers)
-		SSL_CTX_set_options(ctx, SSL_OP_CIPHER_SERVER_PREFERENCE);
-	if (SSL_CTX_set_min_proto_version(ctx, set->ssl_min_version) != 1)
+	put_preference(&t, set->ssl_prefer_server_ciphers);
+	if (!put_version(&t, set->ssl_min_version))
 		return tls_settings_fail(why, cap, "ssl_min_protocol", "");
-	if (SSL_CTX_set1_groups_list(ctx, groups) != 1)
+	if (!put_groups(&t, groups))
 		return tls_settings_fail(why, cap, "ssl_curve_list", groups);
-	if (suites[0] != '\0' && !set_suites(ctx, suites, why, cap))
-		return false;
-	return set_ciphers(ctx, list, why, cap);
+	return set_suites(&t, suites, why, cap) && set_ciphers(&t, list, why, cap);
 }

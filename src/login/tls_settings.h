@@ -10,10 +10,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "ipc/settings.h"
+#include "ipc/rules.h"
 
-/* False: why names the setting and what is wrong with it. */
-bool tls_settings_apply(SSL_CTX *ctx, const struct worker_settings *set, char *why, size_t cap);
+/* To all connections of a context, or (ctx NULL) to one that has said no more than its
+ * hello.  False: why names the setting and what is wrong with it. */
+bool tls_settings_apply(SSL_CTX *ctx, SSL *ssl, const struct rules *set, char *why, size_t cap);
 
 /* "WHAT: DETAIL: OpenSSL's reason"; empties the error queue.  Returns false. */
 bool tls_settings_fail(char *why, size_t cap, const char *what, const char *detail);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "login/binding.h"
+#include "login/hello.h"
 #include "login/remotekey.h"
 #include "login/resume.h"
 
@@ -148,6 +149,7 @@ local_ctx(EVP_PKEY *key, X509 *cert)
 	    SSL_CTX_use_PrivateKey(c, key) == 1) {
 		SSL_CTX_set_options(c, SSL_OP_NO_RENEGOTIATION);
 		resume_setup(c);
+		hello_setup(c);
 		SSL_CTX_set1_groups_list(c, "X25519:P-256:P-384");
 		return c;
 	}

@@ -14,7 +14,6 @@
 
 struct worker {
 	struct worker_settings set;
-	struct dlg_settings dialog; /* points into set */
 	enum service service;
 };
 

@@ -129,16 +129,31 @@ key_password(const char *setting, char dst[KEY_PASSWORD_MAX + 1], struct diag *d
 	return dst[0] != '\0' ? 0 : -1;
 }
 
+/* Where certificates and CAs of a set of rules are named. */
+struct place {
+	const char *file;
+	unsigned int line;
+};
+
+static struct place
+place_of(const struct config *conf, int block)
+{
+	return block < 0 ? (struct place){conf->file, 0}
+			 : (struct place){conf->blocks[block].file, conf->blocks[block].line};
+}
+
+/* One more certificate of the set. */
 static int
-add(struct plan *p, struct certs *c, struct worker_settings *worker, const char *name,
-    const char *cert, const char *key, const char *password, FILE *warn, struct diag *d)
+add(struct plan *p, struct certs *c, struct worker_settings *worker, const struct place *at,
+    uint16_t set, const char *cert, const char *key, const char *password, FILE *warn,
+    struct diag *d)
 {
 	struct cert_settings *cs = &worker->certs[worker->ncerts];
 	struct plan_key *k = &p->keys[p->nkeys];
 	size_t len;
 
 	if (worker->ncerts == SETTINGS_CERTS_MAX || p->nkeys == PLAN_KEYS_MAX) {
-		diag_set(d, p->conf.file, 0, 0, "more than %d certificates", PLAN_KEYS_MAX);
+		diag_set(d, at->file, at->line, 0, "more than %d certificates", PLAN_KEYS_MAX);
 		return -1;
 	}
 	c->pem[c->n] = read_file(cert, &len, d);
@@ -154,7 +169,7 @@ add(struct plan *p, struct certs *c, struct worker_settings *worker, const char 
 		return -1;
 	str_copy(k->path, sizeof(k->path), key);
 	str_copy(k->cert, sizeof(k->cert), cert);
-	str_copy(cs->name, sizeof(cs->name), name);
+	cs->set = set;
 	cs->key = (uint16_t)p->nkeys++;
 	cs->pem = c->pem[c->n - 1];
 	cs->pem_len = len;
@@ -164,21 +179,66 @@ add(struct plan *p, struct certs *c, struct worker_settings *worker, const char 
 
 /* OpenSSL would take the second one for the first, in silence. */
 static int
-two_types(const struct plan *p, const struct config_cert *cc, struct diag *d)
+two_types(const struct plan *p, const struct config_cert *cc, const struct place *at,
+    struct diag *d)
 {
 	if (p->keys[p->nkeys - 2].type != p->keys[p->nkeys - 1].type)
 		return 0;
-	diag_set(d, p->conf.file, 0, 0, "ssl_alt_cert %s has a key of the same type as %s",
+	diag_set(d, at->file, at->line, 0, "ssl_alt_cert %s has a key of the same type as %s",
 	    cc->alt_cert_file, cc->cert_file);
 	diag_hint(d, "one of the two is ECDSA and the other RSA, for clients that take only one");
 	return -1;
 }
 
-/* ssl_ca: at least one CA, and a CRL if they are required; the field's name. */
+/* The certificates of these rules: one set. */
 static int
-inspect_ca(const struct config *conf, const uint8_t *pem, size_t len, struct diag *d)
+load_set(struct plan *p, struct certs *c, struct worker_settings *worker, int block,
+    struct config_rules *rules, FILE *warn, struct diag *d)
 {
-	BIO *bio = BIO_new_mem_buf(pem, (int)len);
+	struct place at = place_of(&p->conf, block);
+	const struct config_cert *cc = &rules->files;
+	const char *password = cc->key_password[0] != '\0' ? cc->key_password
+							   : p->conf.rules.files.key_password;
+
+	rules->cert = (uint16_t)c->nsets++;
+	if (add(p, c, worker, &at, rules->cert, cc->cert_file, cc->key_file, password, warn, d) == -1)
+		return -1;
+	if (cc->alt_cert_file[0] == '\0')
+		return 0;
+	if (add(p, c, worker, &at, rules->cert, cc->alt_cert_file, cc->alt_key_file, password, warn,
+		d) == -1)
+		return -1;
+	return two_types(p, cc, &at, d);
+}
+
+/* The number of an ssl_ca, which is read if it is new; "" is one, too: nobody's. */
+static int
+number_ca(struct certs *c, struct worker_settings *worker, const struct place *at,
+    const char *path, uint16_t *number, struct diag *d)
+{
+	struct ca_settings *ca = &worker->cas[worker->ncas];
+
+	for (*number = 0; *number < worker->ncas; ++*number)
+		if (strcmp(c->ca_path[*number], path) == 0)
+			return 0;
+	if (*number == SETTINGS_CAS_MAX) {
+		diag_set(d, at->file, at->line, 0, "more than %d different ssl_ca", SETTINGS_CAS_MAX - 1);
+		return -1;
+	}
+	if (path[0] != '\0' && (c->ca[*number] = read_file(path, &ca->pem_len, d)) == NULL)
+		return -1;
+	ca->pem = c->ca[*number];
+	c->ca_path[*number] = path;
+	worker->ncas++;
+	return 0;
+}
+
+/* At least one CA, and a CRL if they are required; the field's name. */
+static int
+inspect_ca(const struct config_rules *r, const struct ca_settings *ca, const struct place *at,
+    struct diag *d)
+{
+	BIO *bio = BIO_new_mem_buf(ca->pem, (int)ca->pem_len);
 	STACK_OF(X509_INFO) *all = bio != NULL ? PEM_X509_INFO_read_bio(bio, NULL, NULL, NULL) : NULL;
 	unsigned int cas = 0, crls = 0;
 
@@ -190,41 +250,64 @@ inspect_ca(const struct config *conf, const uint8_t *pem, size_t len, struct dia
 	BIO_free(bio);
 	ERR_clear_error();
 	if (cas == 0) {
-		diag_set(d, NULL, 0, 0, "%s has no PEM certificate", conf->ssl_ca);
-	} else if (conf->ssl_require_crl && crls == 0) {
-		diag_set(d, NULL, 0, 0, "%s has no CRL, so that every client certificate would be "
-		    "refused", conf->ssl_ca);
+		diag_set(d, at->file, at->line, 0, "%s has no PEM certificate", r->ssl_ca);
+	} else if (r->ssl_require_crl && crls == 0) {
+		diag_set(d, at->file, at->line, 0, "%s has no CRL, so that every client certificate "
+		    "would be refused", r->ssl_ca);
 		diag_hint(d, "append the CA's CRL, or set ssl_require_crl = no");
-	} else if (OBJ_txt2nid(conf->ssl_cert_username_field) == NID_undef) {
-		diag_set(d, NULL, 0, 0, "ssl_cert_username_field: %s is no field of a name "
-		    "(commonName, x500UniqueIdentifier)", conf->ssl_cert_username_field);
+	} else if (OBJ_txt2nid(r->ssl_cert_username_field) == NID_undef) {
+		diag_set(d, at->file, at->line, 0, "ssl_cert_username_field: %s is no field of a name "
+		    "(commonName, x500UniqueIdentifier)", r->ssl_cert_username_field);
 	} else {
 		return 0;
 	}
 	return -1;
 }
 
+/* Client certificates as they are asked for outside of blocks (-1), or in one. */
 static int
-load_ca(const struct config *conf, struct certs *c, struct worker_settings *worker, FILE *warn,
+check_ca(const struct config *conf, int block, const struct worker_settings *worker,
     struct diag *d)
 {
-	if (!conf->ssl_verify_client_cert) {
-		if (!conf->auth_ssl_require_client_cert && !conf->auth_ssl_username_from_cert)
+	struct place at = place_of(conf, block);
+	static struct config_rules r;
+
+	config_rules_at(conf, block, &r);
+	if (!r.ssl_verify_client_cert) {
+		if (!r.auth_ssl_require_client_cert && !r.auth_ssl_username_from_cert)
 			return 0;
-		diag_set(d, conf->file, 0, 0, "%s = yes needs ssl_verify_client_cert = yes",
-		    conf->auth_ssl_require_client_cert ? "auth_ssl_require_client_cert"
-						       : "auth_ssl_username_from_cert");
+		diag_set(d, at.file, at.line, 0, "%s = yes needs ssl_verify_client_cert = yes",
+		    r.auth_ssl_require_client_cert ? "auth_ssl_require_client_cert"
+						   : "auth_ssl_username_from_cert");
 		return -1;
 	}
-	if (conf->ssl_ca[0] == '\0') {
-		diag_set(d, conf->file, 0, 0, "ssl_verify_client_cert = yes needs ssl_ca");
+	if (r.ssl_ca[0] == '\0') {
+		diag_set(d, at.file, at.line, 0, "ssl_verify_client_cert = yes needs ssl_ca");
 		return -1;
 	}
-	c->ca = read_file(conf->ssl_ca, &worker->ca_len, d);
-	worker->ca = c->ca;
-	if (c->ca == NULL || inspect_ca(conf, c->ca, worker->ca_len, d) == -1)
-		return -1;
-	if (warn != NULL)
+	return inspect_ca(&r, &worker->cas[r.ca], &at, d);
+}
+
+static int
+load_cas(struct plan *p, struct certs *c, struct worker_settings *worker, FILE *warn,
+    struct diag *d)
+{
+	struct config *conf = &p->conf;
+	bool verify = false;
+
+	for (int i = -1; i < (int)conf->nblocks; i++) {
+		struct config_rules *r = i < 0 ? &conf->rules : &conf->blocks[i].rules;
+		struct place at = place_of(conf, i);
+
+		if ((i < 0 || (conf->blocks[i].has & RULE_BIT(RULE_CA)) != 0) &&
+		    number_ca(c, worker, &at, r->ssl_ca, &r->ca, d) == -1)
+			return -1;
+		verify = verify || r->ssl_verify_client_cert;
+	}
+	for (int i = -1; i < (int)conf->nblocks; i++)
+		if (check_ca(conf, i, worker, d) == -1)
+			return -1;
+	if (verify && warn != NULL)
 		fprintf(warn, "ssl_verify_client_cert: client certificates are verified by the login "
 		    "worker, and what it says is believed: a worker that a client has taken over can "
 		    "claim any certificate's name (SECURITY.md)\n");
@@ -235,30 +318,26 @@ int
 certs_load(struct plan *p, struct certs *c, struct worker_settings *worker, FILE *warn,
     struct diag *d)
 {
-	if (p->conf.ssl == SSL_NO)
-		return 0;
-	for (unsigned int i = 0; i < p->conf.ncerts; i++) {
-		const struct config_cert *cc = &p->conf.certs[i];
-		const char *password = cc->key_password[0] != '\0' ? cc->key_password
-								   : p->conf.certs[0].key_password;
+	struct config *conf = &p->conf;
 
-		if (cc->cert_file[0] != '\0' &&
-		    add(p, c, worker, cc->name, cc->cert_file, cc->key_file, password, warn, d) == -1)
+	if (conf->rules.ssl == SSL_NO)
+		return 0;
+	if (load_set(p, c, worker, -1, &conf->rules, warn, d) == -1)
+		return -1;
+	for (unsigned int i = 0; i < conf->nblocks; i++)
+		if ((conf->blocks[i].has & RULE_BIT(RULE_CERT)) != 0 &&
+		    load_set(p, c, worker, (int)i, &conf->blocks[i].rules, warn, d) == -1)
 			return -1;
-		if (cc->alt_cert_file[0] != '\0' &&
-		    (add(p, c, worker, cc->name, cc->alt_cert_file, cc->alt_key_file, password, warn,
-			 d) == -1 ||
-			two_types(p, cc, d) == -1))
-			return -1;
-	}
-	return load_ca(&p->conf, c, worker, warn, d);
+	return load_cas(p, c, worker, warn, d);
 }
 
 void
 certs_free(struct certs *c)
 {
-	free(c->ca);
-	c->ca = NULL;
+	for (unsigned int i = 0; i < SETTINGS_CAS_MAX; i++) {
+		free(c->ca[i]);
+		c->ca[i] = NULL;
+	}
 	for (unsigned int i = 0; i < c->n; i++)
 		free(c->pem[i]);
 	c->n = 0;

@@ -28,54 +28,20 @@ print_diag(const struct diag *d)
 	fprintf(stderr, "gatehouse: %s\n", text);
 }
 
-/* -c and the flags of a command; false: usage was printed. */
+/* -c FILE; false: usage was printed. */
 static bool
-options(int argc, char **argv, const char *allowed, const char **file, bool *n)
+options(int argc, char **argv, const char **file)
 {
 	int c;
 
 	optind = 1;
 	*file = DEFAULT_CONFIG;
-	while ((c = getopt(argc, argv, allowed)) != -1) {
-		if (c == 'c')
-			*file = optarg;
-		else if (c == 'n')
-			*n = true;
-		else
-			break;
-	}
+	while ((c = getopt(argc, argv, "c:")) == 'c')
+		*file = optarg;
 	if (c == -1 && optind == argc)
 		return true;
-	fprintf(stderr, "usage: gatehouse %s %s[-c FILE]\n", argv[0],
-	    strchr(allowed, 'n') != NULL ? "[-n] " : "");
+	fprintf(stderr, "usage: gatehouse %s [-c FILE]\n", argv[0]);
 	return false;
-}
-
-int
-config_main(int argc, char **argv)
-{
-	struct config *c = calloc(1, sizeof(*c));
-	struct diag d = {0};
-	const char *file;
-	bool changed_only = false;
-	int status = EX_OK;
-
-	if (c == NULL)
-		return EX_OSERR;
-	if (!options(argc, argv, "c:n", &file, &changed_only)) {
-		free(c);
-		return EX_USAGE;
-	}
-	config_defaults(c);
-	plan_build_tree(c);
-	if (config_load(c, file, stderr, &d) == -1) {
-		print_diag(&d);
-		status = EX_CONFIG;
-	} else {
-		config_dump(c, changed_only, stdout);
-	}
-	free(c);
-	return status;
 }
 
 /* ---- stats ---------------------------------------------------------------- */
@@ -87,12 +53,11 @@ stats_main(int argc, char **argv)
 	struct diag d = {0};
 	char path[300], text[4096];
 	const char *file;
-	bool unused;
 	FILE *f = NULL;
 	int status = EX_CONFIG;
 	size_t n;
 
-	if (c == NULL || !options(argc, argv, "c:", &file, &unused)) {
+	if (c == NULL || !options(argc, argv, &file)) {
 		free(c);
 		return EX_USAGE;
 	}
@@ -246,15 +211,26 @@ print_services(const struct config *c)
 	}
 }
 
+static void
+print_blocks(const struct config *c)
+{
+	char text[1000];
+
+	for (unsigned int i = 0; i < c->nblocks; i++) {
+		config_block_text(&c->blocks[i], text, sizeof(text));
+		printf("block     %s\n", text);
+	}
+}
+
 int
 check_main(int argc, char **argv)
 {
 	struct diag d = {0};
 	const char *file;
 	struct plan *p;
-	bool unused, good;
+	bool good;
 
-	if (!options(argc, argv, "c:", &file, &unused))
+	if (!options(argc, argv, &file))
 		return EX_USAGE;
 	p = plan_load(file, stderr, &d);
 	if (p == NULL) {
@@ -263,6 +239,7 @@ check_main(int argc, char **argv)
 	}
 	printf("config    %s: %u listeners\n", file, p->conf.nlisteners);
 	print_services(&p->conf);
+	print_blocks(&p->conf);
 	print_kernel();
 	print_policies(p);
 	fflush(stdout);

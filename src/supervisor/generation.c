@@ -92,7 +92,7 @@ send_listeners(struct generation *g, struct helper *h)
 
 		if (l->conf.ssl)
 			flags = CONN_TLS_IMPLICIT;
-		else if (g->plan->conf.ssl != SSL_NO && g->plan->nkeys > 0)
+		else if (g->plan->conf.rules.ssl != SSL_NO && g->plan->nkeys > 0)
 			flags = CONN_TLS_OFFERED;
 		msg_begin(&m, MSG_LISTENER, 0);
 		wr_u8(&m.w, (uint8_t)l->conf.service);

@@ -179,20 +179,33 @@ seal_settings(struct plan *p, enum image i, const struct wr *w, struct diag *d)
 
 /* Workers would find it out, too, but only when connections are waiting. */
 static int
-try_tls_settings(const struct config *c, const struct worker_settings *worker, struct diag *d)
+try_tls_settings(const struct config *c, int block, struct diag *d)
 {
+	static struct config_rules r;
+	struct rules rules = {0};
 	SSL_CTX *ctx;
 	char why[512];
 	bool good;
 
-	if (c->ssl == SSL_NO)
-		return 0;
+	config_rules_at(c, block, &r);
+	config_to_rules(&r, &rules);
 	ctx = SSL_CTX_new(TLS_server_method());
-	good = ctx != NULL && tls_settings_apply(ctx, worker, why, sizeof(why));
+	good = ctx != NULL && tls_settings_apply(ctx, NULL, &rules, why, sizeof(why));
 	if (!good)
-		diag_set(d, c->file, 0, 0, "%s", ctx != NULL ? why : "OpenSSL does not start");
+		diag_set(d, block < 0 ? c->file : c->blocks[block].file,
+		    block < 0 ? 0 : c->blocks[block].line, 0, "%s",
+		    ctx != NULL ? why : "OpenSSL does not start");
 	SSL_CTX_free(ctx);
 	return good ? 0 : -1;
+}
+
+static int
+try_all_tls_settings(const struct config *c, struct diag *d)
+{
+	for (int i = -1; i < (int)c->nblocks && c->rules.ssl != SSL_NO; i++)
+		if ((i < 0 || (c->blocks[i].has & RULES_TLS) != 0) && try_tls_settings(c, i, d) == -1)
+			return -1;
+	return 0;
 }
 
 static int
@@ -210,6 +223,8 @@ make_settings(struct plan *p, struct worker_settings *worker, struct diag *d)
 		diag_set(d, NULL, 0, 0, "out of memory");
 		return -1;
 	}
+	if (try_all_tls_settings(c, d) == -1)
+		goto out;
 	config_to_launcher(c, &launcher);
 	late_plan_from(c, &pol[POL_LAUNCHER], &launcher.plan);
 	launcher_settings_pack(&w, &launcher);
@@ -232,8 +247,6 @@ make_settings(struct plan *p, struct worker_settings *worker, struct diag *d)
 		goto out;
 	w.len = 0;
 	config_to_worker(c, worker);
-	if (try_tls_settings(c, worker, d) == -1)
-		goto out;
 	worker->arena_bytes = WORKER_ARENA;
 	worker->sign_timeout_ms = SIGN_TIMEOUT_MS;
 	late_plan_from(c, &pol[POL_TEMPLATE], &worker->template_plan);

@@ -3,7 +3,7 @@
  * machine, with real sockets around it.  Input: steps of one byte of kind, two
  * bytes of length (little-endian) and that many bytes.
  */
-/* SRC: src/auth/table.c src/auth/conn.c src/auth/request.c src/auth/handoff.c src/auth/anvil.c src/auth/connlog.c src/auth/clientid.c src/auth/count.c src/ipc/stats.c src/auth/lograte.c src/auth/logfmt.c src/auth/logmod.c src/ipc/logvar.c src/auth/answer.c src/auth/loginreq.c src/auth/line.c src/auth/sockdir.c src/auth/loop.c src/auth/peers.c src/ipc/msg.c src/ipc/codec.c src/ipc/conn.c src/common/log.c src/common/str.c */
+/* SRC: src/auth/table.c src/auth/conn.c src/auth/request.c src/auth/handoff.c src/auth/anvil.c src/auth/connlog.c src/auth/clientid.c src/auth/count.c src/ipc/stats.c src/auth/lograte.c src/auth/logfmt.c src/auth/logmod.c src/ipc/logvar.c src/auth/answer.c src/auth/loginreq.c src/auth/line.c src/auth/sockdir.c src/auth/loop.c src/auth/peers.c src/ipc/msg.c src/ipc/codec.c src/ipc/conn.c src/common/log.c src/common/str.c src/ipc/blocks.c src/ipc/rules.c */
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -21,10 +21,12 @@ const char build_id[] = "fuzz";
 
 static struct auth_settings settings = {.hostname = "mx.test", .auth_socket = "login",
     .login_socket = {"imap", "pop3"}, .anvil_socket = "anvil",
-    .log_format = "user=<%u> method=%m rip=%r lip=%l mpid=%e %c session=<%{session}>",
-    .mail_max_userip_connections = 10, .auth_max_attempts = 4, .auth_timeout_ms = 60000,
-    .handoff_timeout_ms = 60000, .ssl = SSL_YES, .disable_plaintext_auth = 1, .client_certs = 1,
-    .imap_id_log = "name x-originating-ip", .imap_id_retain = 1, .ssl_username_from_cert = 1, .auth_verbose = 1};
+    .rules.base = {.login_log_format_elements =
+	"user=<%u> method=%m rip=%r lip=%l mpid=%e %c session=<%{session}>",
+	.login_log_format = "%$: %s", .mail_max_userip_connections = 10, .auth_max_attempts = 4,
+	.auth_timeout_ms = 60000, .handoff_timeout_ms = 60000, .ssl = SSL_YES,
+	.disable_plaintext_auth = 1, .ssl_verify_client_cert = 1, .auth_ssl_username_from_cert = 1,
+	.imap_id_log = "name x-originating-ip", .imap_id_retain = 1, .auth_verbose = 1}};
 static char dir[] = "/tmp/authfuzz.XXXXXX";
 static int listeners[4], server_end = -1;
 

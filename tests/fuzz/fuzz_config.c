@@ -2,7 +2,7 @@
  * libFuzzer: a configuration.  One that is accepted is printed and read again: it
  * must be accepted, and print the same.
  */
-/* SRC: src/config/lex.c src/config/values.c src/config/settings.c src/config/parse.c src/config/load.c src/config/dump.c src/ipc/blocks.c src/ipc/conn.c src/ipc/logvar.c src/ipc/codec.c src/confine/layers.c src/common/str.c src/common/diag.c src/common/log.c */
+/* SRC: src/config/lex.c src/config/values.c src/config/settings.c src/config/parse.c src/config/load.c src/config/dump.c src/ipc/blocks.c src/ipc/conn.c src/ipc/logvar.c src/ipc/codec.c src/confine/layers.c src/common/str.c src/common/diag.c src/common/log.c src/ipc/rules.c src/config/blocks.c */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>

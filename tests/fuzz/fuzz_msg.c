@@ -2,7 +2,7 @@
  * libFuzzer: our own messages in every role, and the fields behind them.  The first
  * two bytes choose receiver and sender, the third the number of descriptors.
  */
-/* SRC: src/ipc/msg.c src/ipc/codec.c src/ipc/conn.c src/ipc/settings.c src/common/str.c */
+/* SRC: src/ipc/msg.c src/ipc/codec.c src/ipc/conn.c src/ipc/settings.c src/common/str.c src/ipc/blocks.c src/ipc/rules.c */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

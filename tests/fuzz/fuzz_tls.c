@@ -9,7 +9,7 @@
  * The key is here, where the signer's answers are tested is fuzz_sign_content.  Random
  * numbers are OpenSSL's: an input that finds something may need a few tries.
  */
-/* SRC: src/login/tls.c src/login/tls_settings.c src/login/resume.c src/login/warmup.c src/login/binding.c src/login/remotekey.c src/ipc/conn.c src/ipc/codec.c src/common/str.c src/common/log.c src/login/client_cert.c */
+/* SRC: src/login/tls.c src/login/tls_settings.c src/login/resume.c src/login/warmup.c src/login/binding.c src/login/remotekey.c src/ipc/conn.c src/ipc/codec.c src/common/str.c src/common/log.c src/login/client_cert.c src/login/hello.c src/login/session_rules.c src/ipc/blocks.c src/ipc/rules.c */
 /* LIBS: -lssl -lcrypto */
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -46,7 +46,9 @@ sign(void *arg, uint16_t key, uint16_t sigalg, const uint8_t *tbs, size_t tbs_le
 static void
 start(void)
 {
-	static struct worker_settings set = {.ssl = SSL_YES, .ssl_min_version = 0x0303,
+	static struct worker_settings set = {.rules.base = {.ssl = SSL_YES, .ssl_min_version = 0x0303,
+		.ssl_cipher_list = "", .ssl_cipher_suites = "", .ssl_curve_list = "",
+		.ssl_cert_username_field = ""},
 	    .session_lifetime_ms = 60000, .ncerts = 1}; /* the store is empty */
 	static BIO *pem; /* holds the text */
 	X509 *cert = testkey_cert(testkey(TK_P256));

@@ -2,7 +2,7 @@
  * The auth client without its process: real sockets in a directory of our own,
  * the auth server, the mail process and the workers played by hand.
  */
-/* SRC: src/auth/table.c src/auth/conn.c src/auth/request.c src/auth/handoff.c src/auth/anvil.c src/auth/connlog.c src/auth/clientid.c src/auth/count.c src/ipc/stats.c src/auth/lograte.c src/auth/logfmt.c src/auth/logmod.c src/ipc/logvar.c src/auth/answer.c src/auth/loginreq.c src/auth/line.c src/auth/server.c src/auth/sockdir.c src/auth/loop.c src/auth/peers.c src/ipc/msg.c src/ipc/codec.c src/ipc/conn.c src/common/log.c src/common/str.c */
+/* SRC: src/auth/table.c src/auth/conn.c src/auth/request.c src/auth/handoff.c src/auth/anvil.c src/auth/connlog.c src/auth/clientid.c src/auth/count.c src/ipc/stats.c src/auth/lograte.c src/auth/logfmt.c src/auth/logmod.c src/ipc/logvar.c src/auth/answer.c src/auth/loginreq.c src/auth/line.c src/auth/server.c src/auth/sockdir.c src/auth/loop.c src/auth/peers.c src/ipc/msg.c src/ipc/codec.c src/ipc/conn.c src/common/log.c src/common/str.c src/ipc/blocks.c src/ipc/rules.c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -23,9 +23,10 @@
 #include "common/log.h"
 
 static struct auth_settings set = {.hostname = "mx.test", .auth_socket = "login",
-    .login_socket = {"imap", "pop3"}, .log_line = "%$: %s", .log_format = "user=<%u> %m", .auth_max_attempts = 3,
-    .auth_timeout_ms = 60000, .handoff_timeout_ms = 60000, .ssl = SSL_YES,
-    .disable_plaintext_auth = 1, .auth_verbose = 1};
+    .login_socket = {"imap", "pop3"},
+    .rules.base = {.login_log_format = "%$: %s", .login_log_format_elements = "user=<%u> %m",
+	.auth_max_attempts = 3, .auth_timeout_ms = 60000, .handoff_timeout_ms = 60000,
+	.ssl = SSL_YES, .disable_plaintext_auth = 1, .auth_verbose = 1}};
 static char dir[64];
 static int log_pipe[2], auth_listener, imap_listener, auth_fd = -1;
 static uint32_t next_id = 1;
@@ -152,11 +153,13 @@ teardown(void **state)
 
 /* ---- a worker ------------------------------------------------------------- */
 
+static uint8_t local_host = 1; /* 127.0.0.X, where blocks may be */
+
 static void
 open_conn(struct peer *p, uint8_t flags)
 {
 	struct conn_info info = {.service = SERVICE_IMAP, .flags = flags, .session = "sess",
-	    .remote = {AF_INET, 1234, {192, 0, 2, 7}}, .local = {AF_INET, 993, {127, 0, 0, 1}}};
+	    .remote = {AF_INET, 1234, {192, 0, 2, 7}}, .local = {AF_INET, 993, {127, 0, 0, local_host}}};
 	int chan[2], mail[2], client[2] = {-1, -1};
 	struct msgin m;
 	uint8_t buf[MSG_MAX];
@@ -342,7 +345,7 @@ rules(void **state)
 	assert_string_equal(auth_heard(), ""); /* nothing of it was asked */
 	close_conn(&p);
 	assert_non_null(strstr(logged(), "Auth failed (tried to use disallowed plaintext auth)"));
-	set.ssl = SSL_REQUIRED;
+	set.rules.base.ssl = SSL_REQUIRED;
 	open_conn(&p, CONN_TLS_OFFERED);
 	expect(&p, MSG_AUTH_READY);
 	start(&p, 1, "CRAM-MD5", NULL);
@@ -357,8 +360,113 @@ rules(void **state)
 	auth_heard();
 	start(&p, 1, "PLAIN", NULL);
 	assert_non_null(strstr(auth_heard(), "\tsecured\t"));
-	set.ssl = SSL_YES;
+	set.rules.base.ssl = SSL_YES;
 	close_conn(&p);
+}
+
+static void
+tls_info(struct peer *p, const char *name, enum conn_cert cert)
+{
+	msg_begin(&out, MSG_TLS_INFO, 0);
+	wr_str(&out.w, name);
+	wr_str(&out.w, "TLSv1.3");
+	wr_u8(&out.w, (uint8_t)cert);
+	wr_str(&out.w, "");
+	assert_int_equal(msg_write(p->chan, &out), 0);
+	spin();
+}
+
+static struct block *
+new_block(uint8_t host, const char *names, uint64_t has)
+{
+	struct block *b = &set.rules.blocks[set.rules.nblocks++];
+
+	*b = (struct block){.takes.service = SERVICE__MAX, .has = has};
+	if (host != 0)
+		b->takes.local = (struct conn_net){AF_INET, {127, 0, 0, host}, 32};
+	strcpy(b->takes.names, names);
+	return b;
+}
+
+/* Opened at 127.0.0.HOST. */
+static void
+open_at(struct peer *p, uint8_t host, uint8_t flags)
+{
+	local_host = host;
+	open_conn(p, flags);
+	local_host = 1;
+	expect(p, MSG_AUTH_READY);
+	auth_heard();
+	logged();
+}
+
+/* What blocks say of an address counts from the beginning. */
+static void
+blocks_by_address(void **state)
+{
+	struct peer p;
+
+	(void)state;
+	new_block(2, "", RULE_BIT(RULE_PLAINTEXT) | RULE_BIT(RULE_LOG_ELEMENTS))->
+	    set.login_log_format_elements = "at=%l";
+	new_block(3, "", RULE_BIT(RULE_SSL) | RULE_BIT(RULE_VERBOSE))->set.ssl = SSL_REQUIRED;
+	new_block(4, "", RULE_BIT(RULE_ATTEMPTS))->set.auth_max_attempts = 1;
+	open_at(&p, 2, CONN_TLS_OFFERED);
+	start(&p, 1, "PLAIN", "x");
+	assert_non_null(strstr(auth_heard(), "\tPLAIN\t"));
+	close_conn(&p);
+	assert_non_null(strstr(logged(), "at=127.0.0.2"));
+	open_at(&p, 1, CONN_TLS_OFFERED);
+	start(&p, 1, "PLAIN", "x");
+	assert_int_equal(failure(&p), DLG_FAIL_PLAINTEXT);
+	assert_non_null(strstr(logged(), "Auth failed"));
+	close_conn(&p);
+	open_at(&p, 3, CONN_TLS_OFFERED);
+	start(&p, 1, "CRAM-MD5", NULL);
+	assert_int_equal(failure(&p), DLG_FAIL_SSL_REQUIRED);
+	assert_string_equal(logged(), ""); /* not verbose */
+	start(&p, 2, "PLAIN", "x");
+	assert_int_equal(failure(&p), DLG_FAIL_SSL_REQUIRED);
+	close_conn(&p);
+	open_at(&p, 4, CONN_TLS_OFFERED);
+	start(&p, 1, "PLAIN", "x");
+	assert_int_equal(failure(&p), DLG_FAIL_PLAINTEXT);
+	expect(&p, MSG_CONN_BYE);
+	close_conn(&p);
+	set.rules.nblocks = 0;
+}
+
+/* What they say of a name counts once the client has asked for it. */
+static void
+blocks_by_name(void **state)
+{
+	struct block *b;
+	struct peer p;
+
+	(void)state;
+	b = new_block(2, "mx.example *.test", RULE_BIT(RULE_VERIFY) | RULE_BIT(RULE_REQUIRE_CERT));
+	b->set.ssl_verify_client_cert = b->set.auth_ssl_require_client_cert = 1;
+	open_at(&p, 2, CONN_TLS_IMPLICIT);
+	tls_info(&p, "MX.example", CONN_CERT_NONE);
+	start(&p, 1, "PLAIN", "x");
+	assert_int_equal(failure(&p), DLG_FAIL_REASON);
+	tls_info(&p, "a.test", CONN_CERT_VALID);
+	start(&p, 2, "PLAIN", "x");
+	assert_non_null(strstr(auth_heard(), "\tvalid-client-cert\t"));
+	close_conn(&p);
+	for (int i = 0; i < 3; i++) { /* elsewhere nobody may claim a certificate */
+		open_at(&p, i == 0 ? 1 : 2, CONN_TLS_IMPLICIT);
+		tls_info(&p, i == 0 ? "mx.example" : i == 1 ? "other.example" : "a b.test",
+		    CONN_CERT_VALID);
+		expect_dropped(&p);
+		close_conn(&p);
+	}
+	open_at(&p, 2, CONN_TLS_IMPLICIT);
+	tls_info(&p, "other.example", CONN_CERT_NONE);
+	start(&p, 1, "PLAIN", "x");
+	assert_non_null(strstr(auth_heard(), "\tPLAIN\t"));
+	close_conn(&p);
+	set.rules.nblocks = 0;
 }
 
 static void
@@ -562,6 +670,8 @@ main(void)
 	    cmocka_unit_test(login_byte_by_byte),
 	    cmocka_unit_test(answers_that_are_nobodys),
 	    cmocka_unit_test(rules),
+	    cmocka_unit_test(blocks_by_address),
+	    cmocka_unit_test(blocks_by_name),
 	    cmocka_unit_test(refused_by_the_worker),
 	    cmocka_unit_test(empty_and_no_initial_response),
 	    cmocka_unit_test(out_of_turn),

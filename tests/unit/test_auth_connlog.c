@@ -15,9 +15,8 @@
 
 #include "auth/connlog.c"
 
-static struct auth_settings set = {.log_line = "%$: %s",
-    .log_format = "user=<%u> method=%m rip=%r lip=%l mpid=%e %c session=<%{session}>",
-    .mail_max_userip_connections = 7, .auth_verbose = 1};
+#define ELEMENTS "user=<%u> method=%m rip=%r lip=%l mpid=%e %c session=<%{session}>"
+
 static uint64_t now = 1000000;
 static struct timer *armed;
 static int pipe_fds[2];
@@ -26,6 +25,8 @@ static struct conn c;
 const struct auth_settings *
 conns_settings(void)
 {
+	static const struct auth_settings set = {.hostname = "mx.test"};
+
 	return &set;
 }
 
@@ -82,6 +83,8 @@ fresh(void)
 	static uint8_t host = 1;
 
 	memset(&c, 0, sizeof(c));
+	c.rules = (struct rules){.login_log_format = "%$: %s", .login_log_format_elements = ELEMENTS,
+	    .mail_max_userip_connections = 7, .auth_verbose = 1};
 	c.info = (struct conn_info){.session = "SESS", .remote = {AF_INET, 1234, {192, 0, 2, host++}},
 	    .local = {AF_INET, 993, {127, 0, 0, 1}}};
 	c.ready_sent = true;
@@ -256,22 +259,21 @@ formats(void **state)
 	strcpy(c.original_user, "Alice");
 	strcpy(c.auth_user, "master@admin");
 	strcpy(c.passdb, "quota=5\nflag=yes\n");
-	strcpy(set.log_line, "%{elements} <- %{message}");
-	strcpy(set.log_format, "%n|%d|%{orig_username}|%{auth_domain} q=%{passdb:quota} z=%{passdb:z:none} %a %b");
+	c.rules.login_log_format = "%{elements} <- %{message}";
+	c.rules.login_log_format_elements =
+	    "%n|%d|%{orig_username}|%{auth_domain} q=%{passdb:quota} z=%{passdb:z:none} %a %b";
 	connlog_login(&c, 42);
 	assert_string_equal(logged(),
 	    "Iimap-login: alice|example.test|Alice|admin, q=5, z=none, 993, 1234 <- Login\n");
-	strcpy(set.log_line, "%$: %s");
-	strcpy(set.log_format, "user=<%u> method=%m rip=%r lip=%l mpid=%e %c session=<%{session}>");
 	fresh();
 	tried("a");
 	connlog_failed(&c, OUT_AUTH);
 	connlog_failed(&c, OUT_EXPIRED);
 	assert_non_null(strstr(logged(), "Auth failed: user=<a>"));
-	set.auth_verbose = 0;
+	c.rules.auth_verbose = 0;
 	connlog_failed(&c, OUT_AUTH);
 	assert_string_equal(logged(), "");
-	set.auth_verbose = 1;
+	c.rules.auth_verbose = 1;
 }
 
 /* ---- how many there are --------------------------------------------------- */

@@ -53,10 +53,9 @@ name_of(const struct entry *e, size_t n, int field, size_t cap)
 	p = der;
 	parsed = d2i_X509(NULL, &p, len);
 	assert_non_null(parsed);
-	field_nid = field;
 	memset(name, 'x', sizeof(name));
 	name[0] = '\0';
-	user_name(parsed, name, cap);
+	user_name(parsed, OBJ_nid2sn(field), name, cap);
 	for (size_t i = cap; i < sizeof(name); i++)
 		assert_int_equal(name[i], 'x'); /* nothing behind the end */
 	X509_free(parsed);
@@ -132,9 +131,8 @@ broken_text_is_no_certificate(void **state)
 
 		memcpy(at + 5, broken[i], 2);
 		parsed = d2i_X509(NULL, &p, len);
-		field_nid = NID_commonName;
 		if (parsed != NULL)
-			user_name(parsed, name, sizeof(name));
+			user_name(parsed, "commonName", name, sizeof(name));
 		assert_string_equal(name, "");
 		X509_free(parsed);
 	}
@@ -175,12 +173,15 @@ a_long_name_is_none(void **state)
 
 /* ---- setting up ----------------------------------------------------------- */
 
+static const struct rules asking = {.ssl_verify_client_cert = 1, .ssl_require_crl = 1,
+    .ssl_cert_username_field = "commonName", .ca = 1};
+
+/* The second ssl_ca of two; the first is nobody's. */
 static const char *
-start(const char *field, bool crl_required, bool with_ca, bool with_crl)
+start(bool with_ca, bool with_crl)
 {
+	static struct worker_settings set;
 	static char pem[8192];
-	struct worker_settings set = {.ssl_verify_client_cert = 1,
-	    .ssl_require_crl = crl_required};
 	X509 *ca = throwaway(key);
 	X509_CRL *crl = throwaway_crl(ca, key);
 	BIO *bio = BIO_new(BIO_s_mem());
@@ -190,13 +191,12 @@ start(const char *field, bool crl_required, bool with_ca, bool with_crl)
 		assert_int_equal(PEM_write_bio_X509(bio, ca), 1);
 	if (with_crl)
 		assert_int_equal(PEM_write_bio_X509_CRL(bio, crl), 1);
-	set.ca_len = (size_t)(BIO_pending(bio) > 0 ? BIO_read(bio, pem, sizeof(pem)) : 0);
-	set.ca = (const uint8_t *)pem;
-	strcpy(set.ssl_cert_username_field, field);
+	if (!with_ca && !with_crl)
+		BIO_puts(bio, "nothing\n");
+	set.ncas = 2;
+	set.cas[1].pem_len = (size_t)(BIO_pending(bio) > 0 ? BIO_read(bio, pem, sizeof(pem)) : 0);
+	set.cas[1].pem = (const uint8_t *)pem;
 	bad = client_cert_init(&set);
-	X509_STORE_free(store);
-	sk_X509_NAME_pop_free(names, X509_NAME_free);
-	store = NULL;
 	BIO_free(bio);
 	X509_CRL_free(crl);
 	X509_free(ca);
@@ -204,35 +204,99 @@ start(const char *field, bool crl_required, bool with_ca, bool with_crl)
 }
 
 static void
+stop(void)
+{
+	for (unsigned int i = 0; i < SETTINGS_CAS_MAX; i++) {
+		X509_STORE_free(cas[i].store);
+		sk_X509_NAME_pop_free(cas[i].names, X509_NAME_free);
+		cas[i] = (struct ca){0};
+	}
+	ncas = 0;
+}
+
+static void
 starts_with_what_it_needs(void **state)
 {
+	static const struct {
+		bool ca, crl;
+		const char *bad;
+	} rows[] = {{true, true, NULL}, {true, false, NULL}, {false, false, "cannot read ssl_ca"},
+	    {false, true, "cannot read ssl_ca"}};
+
 	(void)state;
-	assert_null(start("commonName", true, true, true));
-	assert_null(start("CN", true, true, true));
-	assert_null(start("x500UniqueIdentifier", false, true, false));
-	assert_string_equal(start("commonName", true, true, false),
-	    "ssl_ca has no CRL, and ssl_require_crl = yes");
-	assert_string_equal(start("commonName", false, false, false), "cannot read ssl_ca");
-	assert_string_equal(start("commonName", true, false, true), "cannot read ssl_ca");
-	assert_string_equal(start("no-such-field", false, true, false),
-	    "ssl_cert_username_field is no field of a name");
-	assert_string_equal(start("", false, true, false),
-	    "ssl_cert_username_field is no field of a name");
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const char *bad = start(rows[i].ca, rows[i].crl);
+
+		if ((bad == NULL) != (rows[i].bad == NULL))
+			fail_msg("row %zu: %s", i, bad != NULL ? bad : "good");
+		if (bad != NULL)
+			assert_string_equal(bad, rows[i].bad);
+		stop();
+	}
+}
+
+/* Each connection is asked, or not, as its rules say, and may change its mind. */
+static void
+as_the_rules_say(void **state)
+{
+	struct rules r = asking;
+	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+	SSL *ssl = SSL_new(ctx);
+	const unsigned long crl = X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL;
+
+	(void)state;
+	assert_null(start(true, true));
+	assert_true(client_cert_ask(ssl, &r));
+	assert_true((SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER) != 0);
+	assert_int_equal(X509_VERIFY_PARAM_get_flags(SSL_get0_param(ssl)) & crl, crl);
+	assert_int_equal(SSL_get_num_tickets(ssl), 0);
+	r.ssl_require_crl = 0;
+	assert_true(client_cert_ask(ssl, &r));
+	assert_int_equal(X509_VERIFY_PARAM_get_flags(SSL_get0_param(ssl)) & crl, 0);
+	r.ssl_verify_client_cert = 0;
+	assert_true(client_cert_ask(ssl, &r));
+	assert_int_equal(SSL_get_verify_mode(ssl), SSL_VERIFY_NONE);
+	assert_int_equal(SSL_get_num_tickets(ssl), SSL_CTX_get_num_tickets(ctx));
+	/* Nobody's CAs, and no such: there is no handshake. */
+	r = asking;
+	for (r.ca = 0; r.ca < SETTINGS_CAS_MAX; r.ca++)
+		assert_int_equal(client_cert_ask(ssl, &r), r.ca == 1);
+	stop();
+	SSL_free(ssl);
+	SSL_CTX_free(ctx);
+}
+
+static void
+a_field_that_is_none_has_no_name(void **state)
+{
+	const struct entry e[] = {CN(UTF8STRING, "alice")};
+	X509 *x = certificate(e, 1);
+	char name[64] = "";
+
+	(void)state;
+	user_name(x, "no-such-field", name, sizeof(name));
+	assert_string_equal(name, "");
+	user_name(x, "", name, sizeof(name));
+	assert_string_equal(name, "");
+	user_name(x, "CN", name, sizeof(name));
+	assert_string_equal(name, "alice");
+	X509_free(x);
 }
 
 static void
 off_means_nothing_is_asked(void **state)
 {
-	struct worker_settings set = {0};
+	static struct worker_settings set;
+	static const struct rules off;
 	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
 	SSL *ssl = SSL_new(ctx);
 	char name[8] = "before";
 
 	(void)state;
 	assert_null(client_cert_init(&set));
-	assert_true(client_cert_ask(ctx));
-	assert_int_equal(SSL_CTX_get_verify_mode(ctx), SSL_VERIFY_NONE);
-	assert_int_equal(client_cert_state(ssl, name, sizeof(name)), CONN_CERT_NONE);
+	assert_true(client_cert_ask(ssl, &off));
+	assert_int_equal(SSL_get_verify_mode(ssl), SSL_VERIFY_NONE);
+	assert_int_equal(client_cert_state(ssl, &off, name, sizeof(name)), CONN_CERT_NONE);
 	assert_string_equal(name, "");
 	SSL_free(ssl);
 	SSL_CTX_free(ctx);
@@ -247,6 +311,8 @@ main(void)
 	    cmocka_unit_test(more_than_one_is_none),
 	    cmocka_unit_test(a_long_name_is_none),
 	    cmocka_unit_test(starts_with_what_it_needs),
+	    cmocka_unit_test(as_the_rules_say),
+	    cmocka_unit_test(a_field_that_is_none_has_no_name),
 	    cmocka_unit_test(off_means_nothing_is_asked),
 	};
 

@@ -2,7 +2,7 @@
  * gatehouse.conf: what is read, what is refused and where, and that what
  * `gatehouse config` prints means the same.
  */
-/* SRC: src/config/lex.c src/config/values.c src/config/settings.c src/config/parse.c src/config/load.c src/config/dump.c src/config/pack.c src/ipc/blocks.c src/ipc/conn.c src/ipc/logvar.c src/confine/layers.c src/common/str.c src/common/diag.c src/common/log.c src/ipc/codec.c */
+/* SRC: src/config/lex.c src/config/values.c src/config/settings.c src/config/parse.c src/config/load.c src/config/dump.c src/config/pack.c src/ipc/blocks.c src/ipc/conn.c src/ipc/logvar.c src/confine/layers.c src/common/str.c src/common/diag.c src/common/log.c src/ipc/codec.c src/ipc/rules.c src/config/blocks.c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -50,50 +50,33 @@ good(const char *text)
 	fail_msg("<%s>: %s", text, where);
 }
 
-static uint8_t
-flags_of(const char *local, const char *remote, enum service s)
+/* What holds for a connection, once what was read has gone through what is sent. */
+static const struct rules *
+holds(const char *local, const char *remote, enum service s, const char *name)
 {
-	static struct launcher_settings set;
-	struct conn_info c = {.service = s, .flags = CONN_TLS_OFFERED};
-	struct conn_net l, r;
+	static struct auth_settings set;
+	static struct rules r;
+	struct conn_info c = {.service = s};
+	struct conn_net l, n;
 
-	assert_true(conn_net_parse(local, &l) && conn_net_parse(remote, &r));
+	assert_true(conn_net_parse(local, &l) && conn_net_parse(remote, &n));
 	c.local.family = l.family;
-	c.remote.family = r.family;
+	c.remote.family = n.family;
 	memcpy(c.local.ip, l.ip, 16);
-	memcpy(c.remote.ip, r.ip, 16);
+	memcpy(c.remote.ip, n.ip, 16);
 	memset(&set, 0, sizeof(set));
-	config_to_launcher(&conf, &set);
-	blocks_apply(set.blocks, set.nblocks, set.ssl, set.disable_plaintext_auth != 0, &c);
-	return c.flags;
+	config_to_auth(&conf, &set);
+	rule_set_apply(&set.rules, rule_set_match(&set.rules, &c, name), &r);
+	return &r;
 }
 
-/* Wherever they stand in the file, the narrower one counts. */
 static void
-blocks_by_narrowness(void **state)
+prints_the_same(const char *must_have)
 {
 	char *first, *second;
 	size_t n;
-	FILE *out;
+	FILE *out = open_memstream(&first, &n);
 
-	(void)state;
-	good(CERT "remote 10.1.0.0/16 {\n  disable_plaintext_auth = no\n  local ::1 {\n"
-	    "    ssl = required\n  }\n  local 127.0.0.1 {\n    protocol pop3 {\n      ssl = no\n"
-	    "    }\n  }\n}\nremote 10.1.2.3 {\n  auth_allow_cleartext = no\n}\n"
-	    "remote 10.0.0.0/8 {\n  disable_plaintext_auth = yes\n  ssl = required\n}\n"
-	    "remote fe80::/10 {\n  disable_plaintext_auth = no\n}\n");
-	assert_int_equal(flags_of("127.0.0.1", "192.0.2.1", SERVICE_IMAP), CONN_TLS_OFFERED);
-	assert_int_equal(flags_of("127.0.0.1", "10.9.0.1", SERVICE_IMAP),
-	    CONN_TLS_OFFERED | CONN_RULED | CONN_TLS_REQUIRED);
-	assert_int_equal(flags_of("127.0.0.1", "10.1.0.1", SERVICE_IMAP),
-	    CONN_TLS_OFFERED | CONN_RULED | CONN_TLS_REQUIRED | CONN_CLEAR_ALLOWED);
-	assert_int_equal(flags_of("127.0.0.1", "10.1.0.1", SERVICE_POP3),
-	    CONN_RULED | CONN_CLEAR_ALLOWED);
-	assert_int_equal(flags_of("127.0.0.1", "10.1.2.3", SERVICE_IMAP),
-	    CONN_TLS_OFFERED | CONN_RULED | CONN_TLS_REQUIRED);
-	assert_int_equal(flags_of("::1", "fe80::1", SERVICE_IMAP),
-	    CONN_TLS_OFFERED | CONN_RULED | CONN_CLEAR_ALLOWED);
-	out = open_memstream(&first, &n);
 	config_dump(&conf, true, out);
 	fclose(out);
 	good(first);
@@ -101,9 +84,122 @@ blocks_by_narrowness(void **state)
 	config_dump(&conf, true, out);
 	fclose(out);
 	assert_string_equal(first, second);
-	assert_non_null(strstr(first, "remote 10.1.0.0/16 {\n"));
+	if (strstr(first, must_have) == NULL)
+		fail_msg("<%s> is not in <%s>", must_have, first);
 	free(first);
 	free(second);
+}
+
+/* Wherever they stand in the file, the narrower one counts. */
+static void
+blocks_by_narrowness(void **state)
+{
+	static const struct {
+		const char *local, *remote;
+		enum service s;
+		uint8_t ssl, hidden;
+	} rows[] = {{"127.0.0.1", "192.0.2.1", SERVICE_IMAP, SSL_YES, 1},
+	    {"127.0.0.1", "10.9.0.1", SERVICE_IMAP, SSL_REQUIRED, 1},
+	    {"127.0.0.1", "10.1.0.1", SERVICE_IMAP, SSL_REQUIRED, 0},
+	    {"127.0.0.1", "10.1.0.1", SERVICE_POP3, SSL_NO, 0},
+	    {"127.0.0.1", "10.1.2.3", SERVICE_IMAP, SSL_REQUIRED, 0},
+	    {"::1", "fe80::1", SERVICE_IMAP, SSL_YES, 0}};
+
+	(void)state;
+	good(CERT "remote 10.1.0.0/16 {\n  disable_plaintext_auth = no\n  local ::1 {\n"
+	    "    ssl = required\n  }\n  local 127.0.0.1 {\n    protocol pop3 {\n      ssl = no\n"
+	    "    }\n  }\n}\nremote 10.1.2.3 {\n  auth_allow_cleartext = yes\n}\n"
+	    "remote 10.0.0.0/8 {\n  disable_plaintext_auth = yes\n  ssl = required\n}\n"
+	    "remote fe80::/10 {\n  disable_plaintext_auth = no\n}\n");
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const struct rules *r = holds(rows[i].local, rows[i].remote, rows[i].s, "");
+
+		if (r->ssl != rows[i].ssl || r->disable_plaintext_auth != rows[i].hidden)
+			fail_msg("row %zu: %u %u", i, r->ssl, r->disable_plaintext_auth);
+	}
+	prints_the_same("remote 10.1.0.0/16 {\n");
+}
+
+/* Every kind of value, names, one block in two places, $ as it is where it stands. */
+static void
+blocks_with_everything(void **state)
+{
+	const struct rules *r;
+
+	(void)state;
+	good(CERT "login_greeting = base\nimap_id_send = name a\n"
+	    "local 192.0.2.0/24 {\n  login_greeting = $login_greeting 24\n"
+	    "  local_name \"A.example  *.b.example\" {\n    ssl_cert = </n\n    ssl_key = </m\n"
+	    "    imap_id_send = name b\n    protocol !pop3 {\n      imap_capability = +X\n    }\n  }\n"
+	    "  local 192.0.2.1 {\n    login_greeting = $login_greeting 32\n"
+	    "    mail_max_userip_connections = 3\n    login_trusted_networks = ::1 10.0.0.0/8\n"
+	    "    login_timeout = 7 secs\n    ssl_min_protocol = TLSv1.3\n  }\n}\n"
+	    "login_greeting = later\nlocal 192.0.2.1/32 { auth_verbose = yes }\n");
+	assert_int_equal(conf.nblocks, 4);
+	r = holds("192.0.2.1", "::1", SERVICE_IMAP, "x.b.example");
+	assert_string_equal(r->login_greeting, "base 24 32");
+	assert_string_equal(r->imap_id_send, "\"name\" \"b\"");
+	assert_string_equal(r->imap_capability, "+X");
+	assert_int_equal(r->mail_max_userip_connections, 3);
+	assert_int_equal(r->login_timeout_ms, 7000);
+	assert_int_equal(r->ssl_min_version, 0x0304);
+	assert_true(r->auth_verbose);
+	assert_int_equal(r->login_trusted_networks.len, 2 * NET_WIRE);
+	r = holds("192.0.2.2", "::1", SERVICE_POP3, "a.example");
+	assert_string_equal(r->login_greeting, "base 24");
+	assert_string_equal(r->imap_id_send, "\"name\" \"b\"");
+	assert_string_equal(r->imap_capability, "");
+	r = holds("198.51.100.1", "::1", SERVICE_IMAP, "a.example");
+	assert_string_equal(r->login_greeting, "later");
+	assert_string_equal(r->imap_id_send, "\"name\" \"a\"");
+	assert_int_equal(r->login_timeout_ms, 180000);
+	prints_the_same("local 192.0.2.0/24 {\n  local_name \"a.example *.b.example\" {\n"
+	    "    protocol imap {\n      imap_capability = +X\n");
+	prints_the_same("local 192.0.2.1/32 {\n  ssl_min_protocol = TLSv1.3\n");
+}
+
+/* Before and behind what is for addresses alone. */
+static void
+names_before_addresses(void **state)
+{
+	(void)state;
+	good(CERT "local_name a.test {\n  login_greeting = named\n}\n"
+	    "local 192.0.2.1 {\n  login_greeting = one\n  remote ::1 {\n    imap_capability = +X\n  }\n}\n"
+	    "local 192.0.2.0/24 {\n  local_name b.test {\n    login_greeting = also\n  }\n}\n");
+	assert_string_equal(holds("192.0.2.1", "::1", SERVICE_IMAP, "")->login_greeting, "one");
+	assert_string_equal(holds("192.0.2.1", "::1", SERVICE_IMAP, "a.test")->login_greeting, "named");
+	assert_string_equal(holds("192.0.2.1", "::1", SERVICE_IMAP, "b.test")->login_greeting, "also");
+	assert_string_equal(holds("192.0.3.1", "::1", SERVICE_IMAP, "b.test")->login_greeting,
+	    "Gatehouse ready.");
+	prints_the_same("local_name a.test {\n");
+}
+
+/* 64 of them, and the first that is too many is named. */
+static void
+too_many_blocks(void **state)
+{
+	static char text[16384];
+	char where[900];
+	size_t n = (size_t)snprintf(text, sizeof(text), CERT);
+
+	(void)state;
+	for (unsigned int i = 0; i <= BLOCKS_MAX; i++) {
+		char *end = text + n;
+
+		n += (size_t)snprintf(text + n, sizeof(text) - n,
+		    "remote 10.0.0.%u {\n  auth_verbose = yes\n}\n", i);
+		if (i < BLOCKS_MAX)
+			continue;
+		assert_int_equal(parse(text, NULL), -1);
+		diag_format(&diag, where, sizeof(where));
+		assert_non_null(strstr(where, "t:195: more than 64 local, remote, local_name and "
+		    "protocol blocks (one local_name"));
+		*end = '\0';
+	}
+	good(text);
+	strcat(text, "remote 10.0.0.7 {\n  auth_verbose = no\n}\nremote ::1 {\n}\n"); /* no new one */
+	good(text);
+	assert_int_equal(conf.nblocks, BLOCKS_MAX);
 }
 
 static void
@@ -131,14 +227,35 @@ refused(void **state)
 	    {"login_trusted_networks = 10.0.0.0/8 nowhere\n", "has \"nowhere\", which is no network"},
 	    {"confine_optional = user seccmp\n", "has \"seccmp\", which is no layer"},
 	    {"remote 1.2.3 {\n", "t:1:1: remote 1.2.3: this is no network (10.0.0.0/8"},
-	    {"local 1.2.3.4 {\n  local 1.2.3.4 {\n", "t:2:3: local inside of local (put the two side by side"},
-	    {"protocol lmtp {\n", "gatehouse has the protocols imap and pop3"},
-	    {"protocol imap {\n  login_timeout = 3s\n", "t:2:1: login_timeout cannot be set in a local, remote or protocol block (ssl and"},
-	    {"remote ::1 {\n  ssl = sure\n", "must be yes, no or required"},
+	    {"local 1.2.3.4 1.2.3.5 {\n", "t:1:1: local 1.2.3.4 1.2.3.5: this is no network (10.0.0.0/8"},
+	    {"local 1.2.3.4 {\n  local 1.2.3.5 {\n", "t:2:3: local 1.2.3.5: it does not lie within the block around it (no connection"},
+	    {"local_name a.test {\n  local_name b.test {\n", "t:2:3: local_name b.test: it does not lie within"},
+	    {"protocol imap {\n  protocol pop3 {\n", "t:2:3: protocol pop3: it does not lie within"},
+	    {"protocol lmtp {\n", "t:1:1: protocol lmtp: gatehouse has the protocols imap and pop3 (protocol imap"},
+	    {"protocol !lmtp {\n", "gatehouse has the protocols imap and pop3"},
+	    {"protocol imap {\n  service_count = 3\n", "t:2:1: service_count cannot be set in a local, remote, local_name or protocol block (a process serves"},
+	    {"remote ::1 {\n  base_dir = /\n", "t:2:1: base_dir cannot be set in a local, remote, local_name or protocol block (it is the same for all connections"},
+	    {"remote ::1 {\n  ssl_session_lifetime = 1\n", "t:2:1: ssl_session_lifetime cannot be set in"},
+	    {"remote ::1 {\n  login_greting = 1\n", "t:2:1: unknown setting login_greting in a local, remote, local_name or protocol block (did you mean login_greeting?)"},
+	    {"remote ::1 {\n  mail_plugins = 1\n", "t:2:1: unknown setting mail_plugins in a local, remote"},
+	    {"local_name a.test {\n  remote ::1 {\n    ssl = required\n", "t:3:1: ssl cannot be set in a local_name block (it is decided before"},
+	    {"local_name a.test {\n  login_timeout = 3s\n", "t:2:1: login_timeout cannot be set in a local_name block"},
+	    {"remote ::1 {\n  ssl = sure\n", "t:2:9: ssl: \"sure\" must be yes, no or required"},
+	    {"remote ::1 {\n  login_trusted_networks = 10\n", "t:2:28: login_trusted_networks: \"10\" has \"10\", which is no network"},
+	    {"remote ::1 {\n  imap_id_send = 'name \"x'\n", "t:2:18: imap_id_send: \"name \"x\" must be pairs of words"},
 	    {"remote ::1 {\n  service imap-login {\n", "t:2:3: unknown section service imap-login"},
-	    {CERT "protocol imap {\nssl = no\n}\nremote 10.0.0.0/8 {\nssl = required\n}\n",
-		"t:7: this block and the one of line 4 set the same for the same connections (put one"},
-	    {"ssl = no\nremote ::1 {\nssl = yes\n}\n", "a local, remote or protocol block has ssl"},
+	    {"local_name a..b* {\n}\n", "t:1:1: local_name a..b*: a block needs one host name or more (mail.example.org"},
+	    {"local_name *.* {\n}\n", "a block needs one host name or more"},
+	    {"local_name * {\n}\n", "a block needs one host name or more"},
+	    {CERT "protocol imap {\nssl = no\n}\nremote 10.0.0.0/8 {\nauth_verbose = yes\nssl = required\n}\n",
+		"t:6: this block and the one of t:3 both set ssl, and there are connections that are in both (put one"},
+	    {CERT "local_name a.test {\n remote ::1 {\n auth_verbose = no\n}\n}\nlocal ::1 {\n local_name a.test {\n"
+		  "auth_verbose = yes\n}\n}\n", "t:9: this block and the one of t:4 both set auth_verbose"},
+	    {"ssl = no\nremote ::1 {\nssl = yes\n}\n", "t:2: this block has ssl, and outside of blocks it is off (set ssl = yes there"},
+	    {CERT "local ::1 {\n  ssl_cert = </a\n}\n", "t:3: the certificate of this block has no ssl_key (a certificate and its key come together, in one block)"},
+	    {CERT "local ::1 {\n  ssl_key = </a\n}\n", "t:3: the certificate of this block has no ssl_cert"},
+	    {CERT "local ::1 {\n  ssl_cert = </a\n  ssl_key = </b\n  ssl_alt_cert = </c\n}\n", "t:3: the certificate of this block has no ssl_alt_key"},
+	    {CERT "local ::1 {\n  ssl_key_password = x\n}\n", "t:3: the certificate of this block has no ssl_cert"},
 	    {"login_greeting = $nothing\n", "t:1:18: $nothing: no setting has this name"},
 	    {"login_log_format_elements = user=<%u> %Q\n", "t:1:29: login_log_format_elements: \"user=<%u> %Q\" has \"%Q\", which is no variable"},
 	    {"ssl = no\nlogin_log_format = %$: %u\n", "t:2:20: login_log_format: \"%$: %u\" has \"%u\", which is no variable"},
@@ -160,8 +277,7 @@ refused(void **state)
 	    {"protocols = \nssl = no\n", "nothing is served"},
 	    {"", "ssl is on, but there is no ssl_cert (ssl_cert = <"},
 	    {"ssl_cert = </c\n", "a certificate and its key come together"},
-	    {CERT "local_name a.example {\n}\n", "local_name a.example has no ssl_cert"},
-	    {CERT "local_name {\n}\n", "local_name needs a host name"},
+	    {CERT "local_name {\n}\n", "t:3:1: local_name : a block needs one host name or more"},
 	    {CERT "service imap-login {\n process_limit = 2\n process_min_avail = 3\n}\n",
 		"process_min_avail (3) is above process_limit (2)"},
 	    {CERT "service imap-login {\n  vsz_limit = 8M\n}\n", "t:4: service imap-login: vsz_limit below 16M"},
@@ -240,23 +356,23 @@ values(void **state)
 	    "confine_optional = user landlock\nauth_allow_cleartext = yes\nssl_min_protocol = TLSv1.3\n"
 	    "service imap-login { service_count = 0 } # as manuals write it\n"
 	    "service pop3-login {\n  restart_request_count = unlimited\n  idle_kill_interval = 2m }\n");
-	assert_string_equal(conf.login_greeting, "a # \"b\" ");
+	assert_string_equal(conf.rules.login_greeting, "a # \"b\" ");
 	assert_int_equal(conf.default_vsz_limit, 1u << 30);
-	assert_int_equal(conf.login_timeout_ms, 180000);
-	assert_int_equal(conf.auth_timeout_ms, 500);
+	assert_int_equal(conf.rules.login_timeout_ms, 180000);
+	assert_int_equal(conf.rules.auth_timeout_ms, 500);
 	assert_string_equal(conf.hostname, "mail. example");
-	assert_int_equal(conf.nnets, 2);
-	assert_false(conf.disable_plaintext_auth);
-	assert_int_equal(conf.ssl_min_version, 0x0304);
+	assert_int_equal(conf.rules.login_trusted_networks.len, 2 * NET_WIRE);
+	assert_false(conf.rules.disable_plaintext_auth);
+	assert_int_equal(conf.rules.ssl_min_version, 0x0304);
 	assert_int_equal(conf.service[SERVICE_IMAP].service_count, 0);
 	assert_int_equal(conf.service[SERVICE_POP3].service_count, 0);
 	assert_int_equal(conf.service[SERVICE_POP3].idle_kill_ms, 120000);
 	good(CERT "default_process_limit = 7\nservice imap-login {\n  process_limit = $default_process_limit\n}\n"
 	    "login_greeting = \"$default_process_limit\"\nhostname = h$default_process_limit\n"
 	    "login_log_format = %$: %s $ $default_process_limit\n");
-	assert_string_equal(conf.login_log_format, "%$: %s $ 7");
+	assert_string_equal(conf.rules.login_log_format, "%$: %s $ 7");
 	assert_int_equal(conf.service[SERVICE_IMAP].process_limit, 7);
-	assert_string_equal(conf.login_greeting, "$default_process_limit");
+	assert_string_equal(conf.rules.login_greeting, "$default_process_limit");
 	assert_string_equal(conf.hostname, "h7");
 }
 
@@ -271,7 +387,7 @@ effective(void **state)
 	assert_int_equal(conf.service[SERVICE_IMAP].vsz_limit, 256u << 20);
 	assert_string_equal(conf.auth_socket_path, "/run/gatehouse/dovecot/login");
 	good(CERT "ssl_options = no_compression, no_ticket\nssl_dh = </x\nssl_crypto_device = y\n");
-	assert_string_equal(conf.ssl_options, "no_compression, no_ticket");
+	assert_string_equal(conf.rules.ssl_options, "no_compression, no_ticket");
 	good(CERT "login_socket_dir = /run/dovecot/login/\nlisten = 127.0.0.1\n"
 	    "service imap-login {\n  service_count = 0\n  inet_listener imap {\n    port = 0\n  }\n}\n");
 	assert_string_equal(conf.auth_socket_path, "/run/dovecot/login/login");
@@ -412,7 +528,7 @@ includes(void **state)
 	config_defaults(&conf);
 	assert_int_equal(config_load(&conf, path, NULL, &diag), 0);
 	snprintf(text, sizeof(text), "%s/key.pem", dir);
-	assert_string_equal(conf.certs[0].key_file, text); /* relative to its file */
+	assert_string_equal(conf.rules.files.key_file, text); /* relative to its file */
 	f = fopen(path, "w");
 	fprintf(f, "!include a.conf\n"); /* itself */
 	fclose(f);
@@ -446,6 +562,9 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(blocks_by_narrowness),
+	    cmocka_unit_test(blocks_with_everything),
+	    cmocka_unit_test(names_before_addresses),
+	    cmocka_unit_test(too_many_blocks),
 	    cmocka_unit_test(refused),
 	    cmocka_unit_test(id_send),
 	    cmocka_unit_test(nul_is_refused),

@@ -1,4 +1,4 @@
-/* SRC: src/tools/[a-z]*.c src/confine/[a-z]*.c src/policy/[a-z]*.c src/config/[a-z]*.c src/common/diag.c src/common/str.c src/common/log.c src/ipc/codec.c src/ipc/blocks.c src/ipc/conn.c src/ipc/logvar.c src/ipc/filters.c */
+/* SRC: src/tools/[a-z]*.c src/confine/[a-z]*.c src/policy/[a-z]*.c src/config/[a-z]*.c src/common/diag.c src/common/str.c src/common/log.c src/ipc/codec.c src/ipc/blocks.c src/ipc/conn.c src/ipc/logvar.c src/ipc/filters.c src/ipc/rules.c */
 /* LIBS: -lcap-ng -lseccomp -lcrypto */
 /* `gatehouse confine`, run in a child with its output caught. */
 #include "confine_help.h"

@@ -2,7 +2,7 @@
  * The worker's side of resumption: whole handshakes in memory with a store that is
  * honest, forgetful or mad, and the signer's answers on the channel.
  */
-/* SRC: src/login/resume.c src/login/remotekey_channel.c src/ipc/msg.c src/ipc/codec.c src/ipc/conn.c src/common/str.c */
+/* SRC: src/login/resume.c src/login/remotekey_channel.c src/ipc/msg.c src/ipc/codec.c src/ipc/conn.c src/common/str.c src/login/hello.c src/login/session_rules.c src/ipc/blocks.c src/ipc/rules.c */
 /* LIBS: -lssl -lcrypto */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,8 +16,10 @@
 #include <unistd.h>
 
 #include "ipc/msg.h"
+#include "login/hello.h"
 #include "login/remotekey.h"
 #include "login/resume.h"
+#include "login/tls.h"
 #include "testkeys.h"
 
 #define LIFETIME_MS 60000
@@ -65,7 +67,20 @@ struct shake {
 	int version;
 	const char *name, *groups;
 	bool asks; /* for a client's certificate */
+	const struct rule_set *set; /* blocks, NULL: none */
+	struct conn_info info;
 };
+
+static unsigned int applied;
+
+/* The real one changes certificate and settings; here it is enough that it is asked. */
+bool
+tls_apply(SSL *ssl, const struct session_rules *r)
+{
+	(void)ssl;
+	applied++;
+	return r->now.cert < 10;
+}
 
 static SSL_CTX *
 server_ctx(void)
@@ -76,6 +91,7 @@ server_ctx(void)
 	SSL_CTX_use_PrivateKey(c, testkey(TK_P256));
 	SSL_CTX_set1_groups_list(c, "X25519:P-256");
 	resume_setup(c);
+	hello_setup(c);
 	return c;
 }
 
@@ -103,6 +119,7 @@ shake(const struct shake *h, const struct resume_store *store, SSL_SESSION **ses
 {
 	SSL_CTX *ctx = server_ctx();
 	SSL *server, *client = new_client(h, *sess);
+	struct session_rules rules;
 	int s = 0, c = 0;
 	BIO *a, *b;
 	bool reused;
@@ -111,6 +128,10 @@ shake(const struct shake *h, const struct resume_store *store, SSL_SESSION **ses
 	if (h->asks)
 		SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
 	server = SSL_new(ctx);
+	if (h->set != NULL) {
+		session_rules_begin(&rules, h->set, &h->info);
+		hello_rules(server, &rules);
+	}
 	BIO_new_bio_pair(&a, 0, &b, 0);
 	SSL_set_bio(server, a, a);
 	SSL_set_bio(client, b, b);
@@ -144,7 +165,8 @@ fresh(void **state)
 {
 	(void)state;
 	memset(&kept, 0, sizeof(kept));
-	resume_init(SERVICE_IMAP, LIFETIME_MS);
+	resume_init(LIFETIME_MS);
+	hello_init(SERVICE_IMAP);
 	return 0;
 }
 
@@ -192,12 +214,54 @@ name_and_service_must_fit(void **state)
 			struct shake h = {.version = versions[v], .name = cases[i].first};
 			SSL_SESSION *sess = NULL;
 
-			resume_init(SERVICE_IMAP, LIFETIME_MS);
+			hello_init(SERVICE_IMAP);
 			assert_false(shake(&h, &honest, &sess));
 			h.name = cases[i].second;
-			resume_init(cases[i].service, LIFETIME_MS);
+			hello_init(cases[i].service);
 			if (shake(&h, &honest, &sess) != cases[i].fits)
 				fail_msg("version %d, case %zu", v, i);
+			SSL_SESSION_free(sess);
+		}
+	}
+}
+
+/* A session of one certificate, or of other settings, is none where a block has its
+ * own; blocks that say nothing about TLS do not count. */
+static void
+blocks_must_fit(void **state)
+{
+	static struct rule_set set = {.nblocks = 4,
+	    .blocks = {{.takes = {.service = SERVICE__MAX}, .has = RULE_BIT(RULE_CERT), .set.cert = 1},
+		{.takes = {.service = SERVICE__MAX}, .has = RULE_BIT(RULE_MIN_VERSION)},
+		{.takes = {.service = SERVICE__MAX, .names = "a.test *.b.test"},
+		    .has = RULE_BIT(RULE_CERT), .set.cert = 2},
+		{.takes = {.service = SERVICE__MAX}, .has = RULE_BIT(RULE_GREETING),
+		    .set.login_greeting = "x"}}};
+	static const struct {
+		uint8_t first, second; /* last octet of the local address */
+		const char *name;
+		bool fits;
+		unsigned int applied; /* by both, TLS 1.2 and 1.3 */
+	} cases[] = {{9, 9, NULL, true, 0}, {1, 1, NULL, true, 0}, {1, 9, NULL, false, 0},
+	    {9, 1, NULL, false, 0}, {1, 2, NULL, false, 0}, {2, 2, "x.test", true, 0},
+	    {2, 9, "x.test", false, 0}, {9, 3, NULL, true, 0}, {9, 3, "x.b.test", true, 2},
+	    {1, 9, "a.test", false, 2}, {1, 1, "a.test", true, 2}};
+
+	(void)state;
+	conn_net_parse("10.0.0.1", &set.blocks[0].takes.local);
+	conn_net_parse("10.0.0.2", &set.blocks[1].takes.local);
+	conn_net_parse("10.0.0.3", &set.blocks[3].takes.local);
+	for (int v = 0; v < 2; v++) {
+		for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+			struct shake h = {.version = versions[v], .name = cases[i].name, .set = &set};
+			SSL_SESSION *sess = NULL;
+
+			applied = 0;
+			h.info.local = (struct conn_addr){AF_INET, 1, {10, 0, 0, cases[i].first}};
+			assert_false(shake(&h, &honest, &sess));
+			h.info.local.ip[3] = cases[i].second;
+			if (shake(&h, &honest, &sess) != cases[i].fits || applied != cases[i].applied)
+				fail_msg("version %d, case %zu, applied %u", v, i, applied);
 			SSL_SESSION_free(sess);
 		}
 	}
@@ -207,7 +271,7 @@ static void
 off(void **state)
 {
 	(void)state;
-	resume_init(SERVICE_IMAP, 0);
+	resume_init(0);
 	for (int v = 0; v < 2; v++) {
 		struct shake h = {.version = versions[v]};
 		SSL_SESSION *sess = NULL;
@@ -432,6 +496,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup(resumed_once, fresh),
 	    cmocka_unit_test_setup(name_and_service_must_fit, fresh),
+	    cmocka_unit_test_setup(blocks_must_fit, fresh),
 	    cmocka_unit_test_setup(off, fresh),
 	    cmocka_unit_test_setup(without_a_store, fresh),
 	    cmocka_unit_test_setup(client_certificates, fresh),

@@ -2,7 +2,7 @@
  * Our own messages: what the list allows, descriptors, truncation, hello; the
  * fields of connections and settings.
  */
-/* SRC: src/ipc/msg.c src/ipc/codec.c src/ipc/conn.c src/ipc/settings.c src/common/str.c */
+/* SRC: src/ipc/msg.c src/ipc/codec.c src/ipc/conn.c src/ipc/settings.c src/common/str.c src/ipc/blocks.c src/ipc/rules.c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -300,23 +300,36 @@ addresses(void **state)
 static void
 check_worker(const struct worker_settings *x, const struct worker_settings *y)
 {
-	assert_string_equal(x->greeting, y->greeting);
+	assert_string_equal(x->rules.base.login_greeting, y->rules.base.login_greeting);
+	assert_string_equal(y->rules.base.imap_capability, "");
 	assert_int_equal(y->ncerts, 2);
 	assert_int_equal(y->certs[1].key, 7);
 	assert_memory_equal(y->certs[1].pem, "PEM", 3);
+	assert_int_equal(y->ncas, 2);
+	assert_int_equal(y->cas[0].pem_len, 0);
+	assert_memory_equal(y->cas[1].pem, "PEMS", 4);
 	assert_int_equal(y->pool_plan.landlock, NEED_REQUIRED);
 }
 
 static void
 check_launcher(const struct launcher_settings *x, const struct launcher_settings *y)
 {
-	assert_memory_equal(x, y, sizeof(*x));
+	assert_memory_equal(x->service, y->service, sizeof(x->service));
+	assert_memory_equal(&x->plan, &y->plan, sizeof(x->plan));
+	assert_int_equal(y->rules.base.login_timeout_ms, 180000);
+	assert_int_equal(y->rules.nblocks, 1); /* the other has nothing for it */
+	assert_int_equal(y->rules.blocks[0].set.ssl, SSL_REQUIRED);
+	assert_int_equal(y->rules.blocks[0].has, RULE_BIT(RULE_SSL));
 }
 
 static void
 check_auth(const struct auth_settings *x, const struct auth_settings *y)
 {
-	assert_memory_equal(x, y, sizeof(*x));
+	assert_string_equal(x->login_socket[1], y->login_socket[1]);
+	assert_string_equal(y->rules.base.login_log_format_elements, "%u");
+	assert_string_equal(y->rules.base.login_log_format, "%s");
+	assert_int_equal(y->rules.base.ssl, SSL_REQUIRED);
+	assert_null(y->rules.base.login_greeting);
 }
 
 static void
@@ -329,15 +342,18 @@ static void
 settings_round_trip(void **state)
 {
 	(void)state;
-	ROUND_TRIP(worker, strcpy(x.greeting, "Hello"); x.ncerts = 2; x.pool_plan.landlock = NEED_REQUIRED;
-	    x.certs[0].pem = x.certs[1].pem = (const uint8_t *)"PEM"; x.certs[1].pem_len = 3;
-	    x.certs[1].key = 7);
-	ROUND_TRIP(launcher, x.service[1].vsz_limit = 1ull << 40; x.nnets = 2;
-	    conn_net_parse("10.0.0.0/8", &x.nets[0]); conn_net_parse("fe80::/10", &x.nets[1]);
-	    x.nblocks = 1; x.blocks[0].service = SERVICE__MAX; x.blocks[0].has = BLOCK_SSL;
-	    x.blocks[0].ssl = SSL_REQUIRED; conn_net_parse("::1", &x.blocks[0].remote);
-	    x.plan.seccomp = 2; x.login_timeout_ms = 180000);
-	ROUND_TRIP(auth, strcpy(x.login_socket[1], "pop3"); strcpy(x.log_format, "%u"); strcpy(x.log_line, "%s"); x.ssl = 2);
+	ROUND_TRIP(worker, x.rules.base.login_greeting = "Hello"; x.ncerts = 2;
+	    x.pool_plan.landlock = NEED_REQUIRED; x.certs[1].pem_len = 3; x.certs[1].key = 7;
+	    x.certs[0].pem = x.certs[1].pem = (const uint8_t *)"PEM"; x.ncas = 2;
+	    x.cas[1].pem = (const uint8_t *)"PEMS"; x.cas[1].pem_len = 4);
+	ROUND_TRIP(launcher, x.service[1].vsz_limit = 1ull << 40; x.rules.nblocks = 2;
+	    x.rules.blocks[0].takes.service = x.rules.blocks[1].takes.service = SERVICE__MAX;
+	    x.rules.blocks[0].has = RULE_BIT(RULE_GREETING);
+	    x.rules.blocks[1].has = RULE_BIT(RULE_SSL) | RULE_BIT(RULE_PLAINTEXT);
+	    x.rules.blocks[1].set.ssl = SSL_REQUIRED;
+	    x.plan.seccomp = 2; x.rules.base.login_timeout_ms = 180000);
+	ROUND_TRIP(auth, strcpy(x.login_socket[1], "pop3"); x.rules.base.ssl = SSL_REQUIRED;
+	    x.rules.base.login_log_format_elements = "%u"; x.rules.base.login_log_format = "%s");
 	ROUND_TRIP(keys, x.nkeys = 3; x.memory = 1; x.arena_bytes = 99);
 }
 

@@ -26,7 +26,11 @@ static struct auth_settings settings = {.hostname = "mx.test", .auth_socket = "l
 	.login_log_format = "%$: %s", .mail_max_userip_connections = 10, .auth_max_attempts = 4,
 	.auth_timeout_ms = 60000, .handoff_timeout_ms = 60000, .ssl = SSL_YES,
 	.disable_plaintext_auth = 1, .ssl_verify_client_cert = 1, .auth_ssl_username_from_cert = 1,
-	.imap_id_log = "name x-originating-ip", .imap_id_retain = 1, .auth_verbose = 1}};
+	.imap_id_log = "name x-originating-ip", .imap_id_retain = 1, .auth_verbose = 1},
+    .rules.nblocks = 1,
+    .rules.blocks = {{.takes = {.service = SERVICE__MAX, .names = "*.test"},
+	.has = RULE_BIT(RULE_VERIFY) | RULE_BIT(RULE_ATTEMPTS) | RULE_BIT(RULE_AUTH_TIMEOUT),
+	.set = {.auth_max_attempts = 1, .auth_timeout_ms = 1000}}}};
 static char dir[] = "/tmp/authfuzz.XXXXXX";
 static int listeners[4], server_end = -1;
 

@@ -13,6 +13,25 @@
 
 const char build_id[] = "fuzz";
 
+/* What was accepted can be used: every connection gets rules with whole strings. */
+static void
+use(const struct rule_set *s)
+{
+	struct conn_info c = {.service = SERVICE_POP3, .local = {AF_INET, 1, {10, 0, 0, 1}},
+	    .remote = {AF_INET6, 1, {0xfe, 0x80}}};
+	const char *strings[] = {"", "a.test", "x.b.test"};
+	struct rules r;
+
+	for (int i = 0; i < 3; i++) {
+		rule_set_apply(s, rule_set_match(s, &c, strings[i]), &r);
+		net_list_has(&r.login_trusted_networks, &c.local);
+		if ((r.login_greeting != NULL && strlen(r.login_greeting) > 255) ||
+		    (r.login_log_format != NULL && strlen(r.login_log_format) > 255) ||
+		    r.ssl > SSL_REQUIRED || r.cert >= SETTINGS_CERTS_MAX)
+			abort();
+	}
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -28,11 +47,14 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size < 3)
 		return 0;
 	r = (struct rd){.p = data + 3, .end = data + size};
-	worker_settings_unpack(&r, &ws);
+	if (worker_settings_unpack(&r, &ws))
+		use(&ws.rules);
 	r = (struct rd){.p = data + 3, .end = data + size};
-	launcher_settings_unpack(&r, &ls);
+	if (launcher_settings_unpack(&r, &ls))
+		use(&ls.rules);
 	r = (struct rd){.p = data + 3, .end = data + size};
-	auth_settings_unpack(&r, &as);
+	if (auth_settings_unpack(&r, &as))
+		use(&as.rules);
 	r = (struct rd){.p = data + 3, .end = data + size};
 	keys_settings_unpack(&r, &ks);
 	if (msg_parse(data + 3, size - 3, data[2] % 6, (enum role)(1 << data[0] % 5),

@@ -26,6 +26,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static SSL_CTX *client_ctx;
 
+/* "localhost", which the client asks for, has a block; whoever asks for anything else,
+ * or is cut off before, has none. */
+static struct worker_settings set = {.rules = {.base = {.ssl = SSL_YES, .ssl_min_version = 0x0303,
+	.ssl_cipher_list = "", .ssl_cipher_suites = "", .ssl_curve_list = "",
+	.ssl_cert_username_field = ""}, .nblocks = 1,
+	.blocks = {{.takes = {.service = SERVICE__MAX, .names = "localhost *.localhost"},
+	    .has = RULE_BIT(RULE_CERT) | RULE_BIT(RULE_CURVES) | RULE_BIT(RULE_SUITES),
+	    .set = {.cert = 1, .ssl_curve_list = "P-256:X25519",
+		.ssl_cipher_suites = "TLS_AES_128_GCM_SHA256"}}}},
+    .session_lifetime_ms = 60000, .ncerts = 2, .certs[1].set = 1}; /* the store is empty */
+
 static long
 sign(void *arg, uint16_t key, uint16_t sigalg, const uint8_t *tbs, size_t tbs_len, uint8_t *sig,
     size_t cap)
@@ -46,10 +57,6 @@ sign(void *arg, uint16_t key, uint16_t sigalg, const uint8_t *tbs, size_t tbs_le
 static void
 start(void)
 {
-	static struct worker_settings set = {.rules.base = {.ssl = SSL_YES, .ssl_min_version = 0x0303,
-		.ssl_cipher_list = "", .ssl_cipher_suites = "", .ssl_curve_list = "",
-		.ssl_cert_username_field = ""},
-	    .session_lifetime_ms = 60000, .ncerts = 1}; /* the store is empty */
 	static BIO *pem; /* holds the text */
 	X509 *cert = testkey_cert(testkey(TK_P256));
 	char *text;
@@ -59,6 +66,8 @@ start(void)
 		abort();
 	set.certs[0].pem_len = (size_t)BIO_get_mem_data(pem, &text);
 	set.certs[0].pem = (const uint8_t *)text;
+	set.certs[1].pem = set.certs[0].pem;
+	set.certs[1].pem_len = set.certs[0].pem_len;
 	if (!tls_init(&set, SERVICE_IMAP, true))
 		abort();
 	client_ctx = SSL_CTX_new(TLS_client_method());
@@ -158,6 +167,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	uint8_t kind = size > 0 ? data[0] % 5 : 0;
 	struct wire w = {.mutations = data + 1, .n = size > 0 ? size - 1 : 0};
+	struct conn_info info = {.service = SERVICE_IMAP};
+	struct session_rules rules;
 	SSL *server, *client = NULL;
 
 	if (size == 0)
@@ -165,7 +176,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (client_ctx == NULL)
 		start();
 	remotekey_set_signer(sign, NULL);
-	server = memory(tls_new(0));
+	session_rules_begin(&rules, &set.rules, &info);
+	server = memory(tls_new(0, &rules));
 	if (kind != 0) {
 		client = new_client(kind);
 		if (!shake(server, client, kind < 3 ? &w : NULL) && kind >= 3)

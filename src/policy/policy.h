@@ -195,6 +195,9 @@ int policy_check_chain(const struct policy *outer, const struct policy *inner, s
 
 /* -1 with d if site allows, grants or loosens anything that base does not. */
 int policy_check_narrower(const struct policy *base, const struct policy *site, struct diag *d);
+/* Calls each with everything but rules in which site is wider: "limit nofile". */
+void policy_wider_layers(const struct policy *base, const struct policy *site,
+    void (*each)(void *arg, const char *what), void *arg);
 
 /*
  * All policies of gatehouse, loaded and compiled for this machine: what the

@@ -117,30 +117,35 @@ policy_check_chain(const struct policy *outer, const struct policy *inner, struc
 	    "a filter is inherited for good: allow it there as well, or not here", d);
 }
 
-static int
-wider(const struct policy *site, struct diag *d, const char *what, const char *detail)
+/* Whom to tell about each layer in which site is wider than base. */
+struct told {
+	void (*each)(void *arg, const char *what);
+	void *arg;
+};
+
+static void
+wider(const struct told *t, const char *what, const char *detail)
 {
-	diag_set(d, site->file, 0, 0, "%s%s%s: wider than the shipped policy %s", what,
-	    detail[0] != '\0' ? " " : "", detail, site->name);
-	diag_hint(d, "a site's policy may only narrow, unless policy_allow_widen = yes");
-	return -1;
+	char text[96];
+
+	snprintf(text, sizeof(text), "%s%s%s", what, detail[0] != '\0' ? " " : "", detail);
+	t->each(t->arg, text);
 }
 
-static int
-narrower_identity(const struct policy *base, const struct policy *site, struct diag *d)
+static void
+tell_identity(const struct policy *base, const struct policy *site, const struct told *t)
 {
 	if (base->uid != site->uid || base->gid != site->gid ||
 	    base->uid_number != site->uid_number || base->gid_number != site->gid_number)
-		return wider(site, d, "identity", "");
+		wider(t, "identity", "");
 	if (base->groups_none && !site->groups_none)
-		return wider(site, d, "groups", "");
+		wider(t, "groups", "");
 	if ((site->caps & ~base->caps) != 0 ||
 	    (site->caps_no_userns & ~(base->caps | base->caps_no_userns)) != 0 || site->caps_need < base->caps_need)
-		return wider(site, d, "caps", "");
+		wider(t, "caps", "");
 	if (strcmp(base->follows, site->follows) != 0 || strcmp(base->within, site->within) != 0 ||
 	    strcmp(base->name, site->name) != 0)
-		return wider(site, d, "name, follows or within", "");
-	return 0;
+		wider(t, "name, follows or within", "");
 }
 
 static bool
@@ -153,32 +158,31 @@ reach_covered(const struct policy *base, const struct policy_reach *r)
 	return false;
 }
 
-static int
-narrower_layers(const struct policy *base, const struct policy *site, struct diag *d)
+static void
+tell_layers(const struct policy *base, const struct policy *site, const struct told *t)
 {
 	for (unsigned int i = 0; i < PNS__MAX; i++)
 		if (site->ns[i] < base->ns[i])
-			return wider(site, d, "namespace", policy_ns_name((enum policy_ns)i));
+			wider(t, "namespace", policy_ns_name((enum policy_ns)i));
 	/* an empty root is narrower than the sockets, and these than the host's */
 	if (site->root != base->root && base->root != PROOT_HOST &&
 	    !(base->root == PROOT_SOCKETS && site->root == PROOT_EMPTY))
-		return wider(site, d, "root", "");
+		wider(t, "root", "");
 	if (site->root_need < base->root_need)
-		return wider(site, d, "root", "need");
+		wider(t, "root", "need");
 	if (site->landlock < base->landlock || site->landlock_min_abi < base->landlock_min_abi)
-		return wider(site, d, "landlock", "");
+		wider(t, "landlock", "");
 	for (unsigned int i = 0; i < site->nreach; i++)
 		if (base->landlock != NEED_OFF && !reach_covered(base, &site->reach[i]))
-			return wider(site, d, "landlock", policy_reach_name(site->reach[i].kind));
+			wider(t, "landlock", policy_reach_name(site->reach[i].kind));
 	if (site->nesting < base->nesting)
-		return wider(site, d, "nesting", "");
+		wider(t, "nesting", "");
 	if (site->mdwe < base->mdwe)
-		return wider(site, d, "mdwe", "");
+		wider(t, "mdwe", "");
 	if (site->secret_memory < base->secret_memory)
-		return wider(site, d, "memory secret", "");
+		wider(t, "memory secret", "");
 	if (site->seccomp < base->seccomp)
-		return wider(site, d, "seccomp off", "");
-	return 0;
+		wider(t, "seccomp off", "");
 }
 
 static const struct policy_limit *
@@ -203,31 +207,63 @@ fd_covered(const struct policy *base, const struct policy_fd *fd)
 	return false;
 }
 
-static int
-narrower_resources(const struct policy *base, const struct policy *site, struct diag *d)
+static void
+tell_resources(const struct policy *base, const struct policy *site, const struct told *t)
 {
 	for (unsigned int i = 0; i < base->nlimits; i++) {
 		const struct policy_limit *l = limit_named(site, base->limits[i].name);
 
 		if (l == NULL || l->value > base->limits[i].value)
-			return wider(site, d, "limit", base->limits[i].name);
+			wider(t, "limit", base->limits[i].name);
 	}
 	for (unsigned int i = 0; i < site->nfds; i++)
 		if (!fd_covered(base, &site->fds[i]))
-			return wider(site, d, "fd", site->fds[i].name);
-	return 0;
+			wider(t, "fd", site->fds[i].name);
+}
+
+void
+policy_wider_layers(const struct policy *base, const struct policy *site,
+    void (*each)(void *arg, const char *what), void *arg)
+{
+	const struct told t = {each, arg};
+
+	tell_identity(base, site, &t);
+	tell_layers(base, site, &t);
+	tell_resources(base, site, &t);
+	if (base->seccomp != NEED_OFF && site->seccomp != NEED_OFF && base->def == PACT_KILL &&
+	    site->def != PACT_KILL)
+		wider(&t, "default", "");
+}
+
+struct first {
+	const struct policy *site;
+	struct diag *d;
+	bool found;
+};
+
+static void
+keep_first(void *arg, const char *what)
+{
+	struct first *f = arg;
+
+	if (f->found)
+		return;
+	f->found = true;
+	diag_set(f->d, f->site->file, 0, 0, "%s: wider than the shipped policy %s", what,
+	    f->site->name);
+	diag_hint(f->d, "a site's policy may only narrow, unless policy_allow_widen = yes");
 }
 
 int
 policy_check_narrower(const struct policy *base, const struct policy *site, struct diag *d)
 {
-	if (narrower_identity(base, site, d) == -1 || narrower_layers(base, site, d) == -1 ||
-	    narrower_resources(base, site, d) == -1)
+	struct first f = {.site = site, .d = d};
+
+	policy_wider_layers(base, site, keep_first, &f);
+	if (f.found)
 		return -1;
 	if (base->seccomp == NEED_OFF || site->seccomp == NEED_OFF)
 		return 0;
-	if (base->def == PACT_KILL && site->def != PACT_KILL)
-		return wider(site, d, "default", "");
 	return laxer_error(base, site, "wider than the shipped policy",
 	    "a site's policy may only narrow, unless policy_allow_widen = yes", d);
 }

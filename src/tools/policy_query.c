@@ -266,12 +266,23 @@ say_layer(struct change *c, const char *what, bool wider)
 		printf("%c %s\n", wider ? '+' : '-', what);
 }
 
+static void
+say_wider(void *arg, const char *what)
+{
+	say_layer(arg, what, true);
+}
+
+static void
+say_narrower(void *arg, const char *what)
+{
+	say_layer(arg, what, false);
+}
+
 /* Everything but the rules, in both directions. */
 static void
 diff_layers(struct change *c)
 {
 	struct policy *a = malloc(sizeof(*a)), *b = malloc(sizeof(*b));
-	struct diag d[2];
 
 	if (a == NULL || b == NULL) {
 		c->undecided = true;
@@ -283,15 +294,10 @@ diff_layers(struct change *c)
 	memcpy(a->name, b->name, sizeof(a->name));
 	memcpy(a->follows, b->follows, sizeof(a->follows));
 	memcpy(a->within, b->within, sizeof(a->within));
-	a->nrules = b->nrules = 0;
 	a->seccomp = b->seccomp = NEED_REQUIRED;
 	a->def = b->def; /* said beside the rules */
-	for (int wider = 1; wider >= 0; wider--) {
-		if (policy_check_narrower(wider ? a : b, wider ? b : a, &d[wider]) == 0)
-			continue;
-		d[wider].text[strcspn(d[wider].text, ":")] = '\0'; /* "landlock: wider than ..." */
-		say_layer(c, d[wider].text, wider);
-	}
+	policy_wider_layers(a, b, say_wider, c);
+	policy_wider_layers(b, a, say_narrower, c);
 out:
 	free(a);
 	free(b);

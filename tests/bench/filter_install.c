@@ -1,8 +1,10 @@
 /*
- * What a forked worker pays for its filter, once for each connection: the
- * difference to the template's against the whole, and against a program of one
- * instruction, which is what any installation costs.  Side by side, in children
- * that have the launcher's and the template's filters, as a worker has.
+ * What a worker pays for its filter, once for each connection: a forked one installs
+ * the difference to its template's, an exec'd one the whole; beside them a program of
+ * one instruction, which is what any installation costs.  Side by side, each in
+ * children that have the filters that such a worker has: the kernel tries a new filter
+ * with every call that those before it let through whatever its arguments
+ * (seccomp_cache_prepare), and behind a template's few are left.
  * scripts/bench builds and runs it, from the top of the source tree.
  */
 #include <linux/seccomp.h>
@@ -45,7 +47,8 @@ now_us(void)
 	return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
 }
 
-/* In a new child: how long installing slot takes; -1 if it cannot be done. */
+/* In a new child, forked by a template or not: how long installing slot takes; -1 if
+ * it cannot be done. */
 static double
 one(enum filter_slot slot, volatile double *shared)
 {
@@ -56,7 +59,8 @@ one(enum filter_slot slot, volatile double *shared)
 		double began;
 
 		if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1 ||
-		    install(&set.whole[POL_LAUNCHER]) == -1 || filters_install(FILTER_TEMPLATE) == -1)
+		    install(&set.whole[POL_LAUNCHER]) == -1 ||
+		    (slot != FILTER_LOGIN_FULL && filters_install(FILTER_TEMPLATE) == -1))
 			_exit(1);
 		began = now_us();
 		if (filters_install(slot) == -1)
@@ -84,61 +88,57 @@ median(double *v)
 	return v[ROUNDS / 2];
 }
 
-/* The template lets a child install two: what is compared with the difference
- * lies in the slot of the other.  The median, in microseconds; -1. */
-static double
-cost(const struct policy_bpf *other, double *difference)
+/* What is compared, each in a slot of its own. */
+enum { NOTHING, DIFFERENCE, WHOLE, KINDS };
+
+/* Side by side: a program of one instruction, the difference, the whole. */
+static int
+measure(double v[KINDS][ROUNDS])
 {
+	static const enum filter_slot slot_of[KINDS] = {
+	    [NOTHING] = FILTER_TLS_PROXY, [DIFFERENCE] = FILTER_LOGIN, [WHOLE] = FILTER_LOGIN_FULL};
+	static struct sock_filter insn[] = {BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
 	struct sock_fprog slots[FILTER__MAX] = {0};
-	double theirs[ROUNDS], ours[ROUNDS];
 	volatile double *shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
 	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	int fd;
 
 	slots[FILTER_TEMPLATE] = program(&set.whole[POL_TEMPLATE]);
+	slots[FILTER_TLS_PROXY] = (struct sock_fprog){.len = 1, .filter = insn};
 	slots[FILTER_LOGIN] = program(&set.login_diff);
-	slots[FILTER_TLS_PROXY] = program(other);
+	slots[FILTER_LOGIN_FULL] = program(&set.whole[POL_LOGIN]);
 	fd = filters_make(slots);
 	if (shared == MAP_FAILED || fd == -1 || filters_map(fd) == -1)
 		return -1;
-	for (int i = 0; i < ROUNDS; i++) {
-		theirs[i] = one(FILTER_TLS_PROXY, shared);
-		ours[i] = one(FILTER_LOGIN, shared);
-		if (theirs[i] < 0 || ours[i] < 0)
-			return -1;
-	}
-	*difference = median(ours);
-	return median(theirs);
-}
-
-/* Filters are mapped for good: each comparison in a process of its own. */
-static int
-compare(const char *name, const struct policy_bpf *other)
-{
-	int status;
-	pid_t pid = fork();
-
-	if (pid == 0) {
-		double ours = 0, theirs = cost(other, &ours);
-
-		printf("login difference (%zu instructions) %.1f us, %s (%zu) %.1f us: %.2f\n",
-		    set.login_diff.n, ours, name, other->n, theirs, theirs > 0 ? ours / theirs : -1);
-		exit(theirs > 0 ? 0 : 1);
-	}
-	return pid != -1 && waitpid(pid, &status, 0) == pid && status == 0 ? 0 : -1;
+	for (int i = 0; i < ROUNDS; i++)
+		for (int k = 0; k < KINDS; k++)
+			if ((v[k][i] = one(slot_of[k], shared)) < 0)
+				return -1;
+	return 0;
 }
 
 int
 main(void)
 {
-	static struct sock_filter insn[] = {BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
-	static const struct policy_bpf empty = {.insn = insn, .n = 1};
+	static double v[KINDS][ROUNDS];
+	double nothing, difference, whole;
 	struct diag d = {0};
 
 	if (policy_set_load(&set, "policy", NULL, false, &d) == -1) {
 		fprintf(stderr, "%s: %s\n", d.file, d.text);
 		return 1;
 	}
-	fflush(stdout);
-	return compare("whole", &set.whole[POL_LOGIN]) == 0 && compare("nothing", &empty) == 0 ? 0 : 1;
+	if (measure(v) == -1) {
+		fprintf(stderr, "filter_install: a child could not install its filter\n");
+		return 1;
+	}
+	nothing = median(v[NOTHING]);
+	difference = median(v[DIFFERENCE]);
+	whole = median(v[WHOLE]);
+	printf("installing a filter, us, medians of %d: one instruction %.1f, "
+	       "login difference (%zu) %.1f, whole (%zu) %.1f\n",
+	    ROUNDS, nothing, set.login_diff.n, difference, set.whole[POL_LOGIN].n, whole);
+	printf("difference to whole: %.2f; above one instruction: %.2f\n", difference / whole,
+	    (difference - nothing) / (whole - nothing));
+	return 0;
 }

@@ -547,6 +547,22 @@ budget syscalls 40 unpinned 40
                 self.assertRegex(self.call("diff", base, path, status=2).out, r"(?m)^\+ ")
                 self.assertRegex(self.call("diff", path, base).out, r"(?m)^- ")
 
+    def test_every_layer_that_differs_is_named(self):
+        base = self.policy("base", "", head=self.TIGHT)
+        loose = self.TIGHT
+        for old, new in (("net required", "net off"), ("nofile 16", "nofile 32"),
+                         ("landlock   required", "landlock   optional"),
+                         ("mdwe       required", "mdwe       off")):
+            self.assertIn(old, loose)
+            loose = loose.replace(old, new)
+        path = self.policy("loose", "", head=loose)
+        layers = {"namespace net", "limit nofile", "landlock", "mdwe"}
+        self.assertEqual({(c["change"], c["layer"]) for c in
+                          self.json("diff", base, path, status=2)["changes"]},
+                         {("wider", x) for x in layers})
+        self.assertEqual({(c["change"], c["layer"]) for c in self.json("diff", path, base)["changes"]},
+                         {("narrower", x) for x in layers})
+
     def test_what_cannot_be_compared_is_wider(self):
         """Another account: neither is less than the other."""
         a = self.policy("base", "", head=self.TIGHT)

@@ -194,6 +194,7 @@ $(B)/clock/$(1): $$(call obj_of,$(1)) $(B)/obj/build_id.o $(B)/clock/clock_ahead
 endef
 $(foreach p,$(CLOCK),$(eval $(call clock,$(p))))
 $(B)/clock/%: $(B)/libexec/%
+	@mkdir -p $(@D)
 	$(Q)cp $< $@
 clock: $(addprefix $(B)/clock/,$(HELPERS))
 

@@ -3,13 +3,14 @@
 element of each `in {}`), runs gatehouse with what is left, and says which test
 then fails.  A rule that no test needs should not be there.
 
-    minimal.py [-j N] [-o FILE] [POLICY[:CALL]...]     as root; all policies if none is named
+    minimal.py [-j N] [-o FILE] [--new] [POLICY[:CALL]...]   as root; all policies if none is named
 
 A rule whose reason begins with "elsewhere: " is for other kernels, architectures
 or C libraries than this one; it is listed as such and not tried.
 
 The tests are short and look for the paths that matter for system calls, failures
-included: see PROBES.  -o writes the table (docs/minimality.md).
+included: see PROBES.  -o writes the table (docs/minimality.md).  --new tries only the
+rights that the table in FILE does not have yet, and keeps its other rows.
 """
 
 import argparse
@@ -37,7 +38,11 @@ PROGRAM = os.path.join(TREE, "build/bin/gatehouse")
 CLOCK = os.path.join(TREE, "build/clock")
 KILLED = r"system call that (it|its)|signal 31|\(SYS\)|forbids"
 # Kept although no test here needs it: what no test can bring about at will.
-KEPT = {("pool", "write", "log"): "says that there is no room for one more connection"}
+KEPT = {("pool", "write", "log"): "says that there is no room for one more connection",
+        ("auth-client", "exit_group", None): "a fatal error ends it so, and not by a signal",
+        ("key-signer", "epoll_ctl", "EPOLL_CTL_MOD"):
+            "the auth client's channel is full: the launcher's, which fills first, hides it",
+        ("key-signer", "exit_group", None): "a fatal error ends it so, and not by a signal"}
 ORDER = ("start", "launcher", "template", "login", "tls-proxy", "pool", "auth-client",
          "key-signer")
 
@@ -264,11 +269,54 @@ class Bench:
         self.tls_login()
 
     def worker_crashes(self):
-        before = self.gh.workers()
-        c = self.imap()
-        self.new_worker(before).kill(signal.SIGSEGV)
-        c.rest(10)
-        c.close()
+        """As by a wild pointer, and as by abort()."""
+        for sig in (signal.SIGSEGV, signal.SIGABRT):
+            before = set(self.gh.workers())
+            c = self.imap()
+            self.new_worker(before)
+            for p in set(self.gh.workers()) - before:   # a new template may be among them
+                p.kill(sig)
+            c.rest(10)
+            c.close()
+            self.want(gatehouse.eventually(self.can_log_in, 20), "no login after a crash")
+
+    def full_channels(self):
+        """Helpers stand still while clients ask them for more than the channels hold."""
+        for name in ("auth", "keys"):
+            p = self.gh.helper(name)
+            p.kill(signal.SIGSTOP)
+            held = []
+            try:
+                for i in range(30):
+                    with contextlib.suppress(OSError, ClientError):
+                        held.append(self.imap(tls=False, greet=False, seconds=2))
+                        held[-1].send(b"\x16\x03\x01" if i % 2 else b"a LOGIN u1 x\r\n" * 3)
+                    with contextlib.suppress(OSError, ClientError):
+                        held.append(self.imap(greet=False, seconds=0.05))
+            finally:
+                p.kill(signal.SIGCONT)
+            for c in held:
+                c.close()
+            self.want(gatehouse.eventually(self.can_log_in, 20), f"no login after {name} stood still")
+
+    def memory_runs_out(self):
+        """vsz_limit is 32 MiB: a pool's arena is full of TLS connections."""
+        held = []
+        with contextlib.suppress(OSError, ClientError):
+            for _ in range(600):
+                held.append(self.imap(seconds=4))
+        self.want(len(held) < 600, "the arena was never full")
+        for c in held:
+            c.close()
+        self.want(gatehouse.eventually(self.can_log_in, 20), "no login after the arena was full")
+
+    def children_wait(self):
+        """process_min_avail is 3: connections find a child that is there already."""
+        for _ in range(4):
+            held = [self.imap(tls=i % 2 == 0) for i in range(4)]
+            self.ok(held[0].login())
+            for c in held:
+                c.close()
         self.tls_login()
 
     def at_the_limit(self):
@@ -371,15 +419,26 @@ EXEC = dict(settings="worker_spawn = exec\nshutdown_timeout = 1s\nlogin_timeout 
             imap_login="process_min_avail = 1")
 POOL = dict(settings="shutdown_timeout = 1s\nlogin_timeout = 25s",
             imap_login="service_count = 40\nclient_limit = 20", pop3_login="service_count = 0")
+READY = dict(settings="shutdown_timeout = 1s\nlogin_timeout = 25s",
+             imap_login="process_min_avail = 3\nprocess_limit = 12")
+FULL = dict(settings="shutdown_timeout = 1s\nlogin_timeout = 25s",
+            imap_login="service_count = 0\nprocess_limit = 1\nclient_limit = 1000\n"
+            "vsz_limit = 32M")
 SHORT = dict(settings="login_timeout = 2s\nshutdown_timeout = 1s")
 LESS = dict(settings="shutdown_timeout = 1s")
+# What a site may have made of a policy: (file, pattern, what comes there).
+NARROWED = {"narrow-login": ("login", r"nofile \d+", "nofile 14")}
 LACKS = {"no-secret-memory": ["memfd_secret=ENOSYS"],    # see tests/lib/lacking.py
          "no-proxy-filter": ["seccomp:2==0x20000000=ENOMEM"]}
 PROBES = {
     "fork": (FORK, ("start", "tls_login", "plain_login", "starttls_login", "pop3_login",
                     "refused_login", "templates_retire", "client_gone", "noise", "at_the_limit",
                     "stop_and_continue", "worker_crashes", "slow_reader", "flood_before_login",
-                    "reloads", "helpers_die", "auth_server_dies", "launcher_dies", "ends")),
+                    "reloads", "full_channels", "helpers_die", "auth_server_dies",
+                    "launcher_dies", "ends")),
+    "ready": (READY, ("start", "children_wait", "reloads", "ends")),
+    "narrow-login": (LESS, ("start", "tls_login")),
+    "full": (FULL, ("start", "memory_runs_out", "ends")),
     "exec": (EXEC, ("start", "tls_login", "plain_login", "starttls_login", "pop3_login",
                     "refused_login", "client_gone", "noise", "many_at_once", "stop_and_continue",
                     "slow_reader", "flood_before_login", "reloads", "ends")),
@@ -396,11 +455,11 @@ PROBES = {
 }
 VARIANTS = {
     "start": ("fork", "clock-fork", "no-secret-memory"),
-    "launcher": ("fork", "exec", "pool", "short"),
-    "template": ("fork", "clock-fork", "short"),
-    "login": ("fork", "no-proxy-filter", "exec", "clock-exec", "clock-fork", "short"),
+    "launcher": ("fork", "exec", "pool", "short", "ready"),
+    "template": ("fork", "clock-fork", "short", "ready", "narrow-login"),
+    "login": ("fork", "no-proxy-filter", "ready", "exec", "clock-exec", "clock-fork", "short"),
     "tls-proxy": ("fork", "exec"),
-    "pool": ("pool", "clock-pool"),
+    "pool": ("pool", "clock-pool", "full"),
     "auth-client": ("fork", "pool", "exec"),
     "key-signer": ("fork", "clock-fork", "no-secret-memory", "pool"),
 }
@@ -428,12 +487,28 @@ def words(failure, log):
     return re.sub(r"\(pid \d+\) ?|^\w{3} +\d+ [\d:]+ |/tmp/[\w./-]+/", "", line)[:110]
 
 
+def narrowed(policies, name, pattern, replacement):
+    """A copy beside them."""
+    into = f"{policies}/narrowed"
+    shutil.copytree(policies, into, dirs_exist_ok=True, ignore=shutil.ignore_patterns("narrowed"))
+    path = f"{into}/{name}.policy"
+    with open(path) as f:
+        text, n = re.subn(pattern, replacement, f.read(), count=1)
+    if n != 1:
+        raise Failed(f"{name}.policy has no {pattern}")
+    with open(path, "w") as f:
+        f.write(text)
+    return into
+
+
 def try_variant(dove, policies, variant):
     """None: all tests pass.  Else (test, what happened)."""
     options, probes = PROBES[variant]
     options = dict(options)
     if variant.startswith("clock"):
-        options["settings"] += f"\nlibexec_dir = {CLOCK}"
+        options["settings"] += f"\nlibexec_dir = {CLOCK}\nssl_session_lifetime = 1 day"
+    if variant in NARROWED:
+        policies = narrowed(policies, *NARROWED[variant])
     bench = Bench(dove.sock, policies, **options)
     bench.dovecot = dove
     if variant in LACKS:
@@ -480,24 +555,51 @@ def baseline(dove):
     return bad
 
 
+def row_name(right):
+    name = f"&nbsp;&nbsp;{right.call}: `{right.element}`" if right.element else f"`{right.name()}`"
+    return name.replace("|", "\\|")
+
+
+def key_of(right):
+    """The element of a list stands below its rule, and is known by both."""
+    return right.policy, row_name(Right(right.policy, right.line, right.text)), row_name(right)
+
+
+def known(path):
+    """The results in a table, by key_of."""
+    rows, policy, rule = {}, None, None
+    if not os.path.exists(path):
+        return rows
+    with open(path) as f:
+        for line in f:
+            if line.startswith("## "):
+                policy = line[3:].strip()
+            cells = [c.strip() for c in re.split(r"(?<!\\)\|", line)[1:-1]]
+            if policy is None or len(cells) != 3 or not re.match(r"`|&nbsp;", cells[0]):
+                continue
+            if cells[0].startswith("`"):
+                rule = cells[0]
+            verdict = re.fullmatch(r"\*(\w+)\*", cells[1])
+            rows[policy, rule, cells[0]] = (verdict[1], "", cells[2]) if verdict else \
+                ("needed", cells[1], cells[2])
+    return rows
+
+
 def table(results, to):
     print("# Minimality: which right is needed for what\n\n"
           "Made by `make minimal` (tests/policy/minimal.py): each rule of `policy/`, and each "
           "element of a list, is taken away in turn; this is the first test that then fails. "
           "*inherited*: a later filter of the same processes has the right, and could not if it "
           "were missing here. *elsewhere*: for other kernels, architectures or C libraries; not "
-          "tried here. *kept*: no test can bring it about at will.\n", file=to)
+          "tried here. *kept*: no test can bring it about at will. With `--new` rows of rights "
+          "that did not change are from earlier runs.\n", file=to)
     for policy in ORDER:
         rows = [r for r in results if r[0].policy == policy]
         if not rows:
             continue
         print(f"## {policy}\n\n| right | without it fails | how |\n|---|---|---|", file=to)
         for right, (verdict, test, what) in rows:
-            name = right.name() if right.element is None else \
-                f"&nbsp;&nbsp;{right.call}: `{right.element}`"
-            name = f"`{name}`" if right.element is None else name
-            name = name.replace("|", "\\|")
-            print(f"| {name} | {test or '*' + verdict + '*'} | {what} |", file=to)
+            print(f"| {row_name(right)} | {test or '*' + verdict + '*'} | {what} |", file=to)
         print(file=to)
 
 
@@ -505,12 +607,16 @@ def main():
     p = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     p.add_argument("-j", type=int, default=2)
     p.add_argument("-o")
+    p.add_argument("--new", action="store_true", help="only what the table of -o lacks")
     p.add_argument("--rules", action="store_true", help="whole rules only, no elements")
     p.add_argument("what", nargs="*")
     args = p.parse_args()
+    if args.new and not args.o:
+        p.error("--new: which table? (-o FILE)")
     rights = [r for name in ORDER for r in rights_of(name, not args.rules)
               if not args.what or name in args.what or f"{name}:{r.call}" in args.what]
-    results = {}
+    old = known(args.o) if args.new else {}
+    results = {r: old[key_of(r)] for r in rights if key_of(r) in old}
     with contextlib.ExitStack() as doves:
         mine = threading.local()
 
@@ -524,8 +630,9 @@ def main():
             bad = pool.submit(lambda: baseline(mine.dove)).result()
             if bad:
                 sys.exit("with the policies as they are:\n  " + "\n  ".join(bad))
-            print(f"baseline good; {len(rights)} rights", flush=True)
-            jobs = {pool.submit(lambda r=r: judge(mine.dove, r)): r for r in rights}
+            todo = [r for r in rights if r not in results]
+            print(f"baseline good; {len(todo)} of {len(rights)} rights to try", flush=True)
+            jobs = {pool.submit(lambda r=r: judge(mine.dove, r)): r for r in todo}
             for job in concurrent.futures.as_completed(jobs):
                 right = jobs[job]
                 results[right] = job.result()

@@ -27,6 +27,16 @@ class Minimal(unittest.TestCase):
         self.assertTrue(found, f"{policy} has no {call} {element}")
         return found[0]
 
+    def test_the_table_has_every_right(self):
+        """docs/minimality.md: `minimal.py --new -o docs/minimality.md` tries what is new."""
+        rows = minimal.known(os.path.join(harness.TREE, "docs/minimality.md"))
+        rights = [r for policy in minimal.ORDER for r in minimal.rights_of(policy)]
+        self.assertGreater(len(rights), 150)
+        self.assertEqual([f"{r.policy}: {r.name()}" for r in rights
+                          if minimal.key_of(r) not in rows], [])
+        self.assertEqual({v[0] for v in rows.values()},
+                         {"needed", "inherited", "elsewhere", "kept"})
+
     @needs_root("policies are tried with all accounts")
     def test_rules_that_are_needed(self):
         for policy, call, element, says in (

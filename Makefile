@@ -235,7 +235,7 @@ gatehouse $(VERSION)
   make check      install what tests need, build, run every test (DEPS=no: install nothing)
   make escape     try every way out of every process's confinement (root)
   make matrix     try them in other sandboxes, and write the table in README.md (root)
-  make fuzz TIME=60   run every fuzz target that many seconds
+  make fuzz TIME=60   run every fuzz target that many seconds (scripts/fuzz: some)
   make minimal    take away each right of each policy: which test fails? (root; long)
   make bench      what a login costs, beside Dovecot's own login processes (root)
   make install    install below $(PREFIX) (PREFIX=, DESTDIR=, SYSCONFDIR=)

@@ -55,12 +55,6 @@ struct config_rules {
 #define RULE_NETS(name, limit) struct config_nets name;
 #define RULE(id, name, type, limit, who) RULE_##type(name, limit)
 #include "ipc/rules.def"
-#undef RULE
-#undef RULE_U8
-#undef RULE_U16
-#undef RULE_U32
-#undef RULE_STR
-#undef RULE_NETS
 	struct config_cert files;       /* the supervisor reads them and numbers them: cert */
 	char ssl_ca[256];               /* file of CA certificates and CRLs: ca */
 	char imap_id_text[512];         /* key value ..., "*" our own word: imap_id_send */

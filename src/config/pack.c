@@ -36,12 +36,6 @@ config_to_rules(const struct config_rules *from, struct rules *to)
 #define RULE_NETS(name) to->name = (struct net_list){from->name.p, from->name.len};
 #define RULE(id, name, type, limit, who) RULE_##type(name)
 #include "ipc/rules.def"
-#undef RULE
-#undef RULE_U8
-#undef RULE_U16
-#undef RULE_U32
-#undef RULE_STR
-#undef RULE_NETS
 }
 
 static void

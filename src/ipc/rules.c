@@ -20,7 +20,6 @@ static const struct field {
 	[RULE_##id] = {T_##type, offsetof(struct rules, name), sizeof(((struct rules *)0)->name), \
 	    limit, who},
 #include "ipc/rules.def"
-#undef RULE
 };
 
 static uint64_t

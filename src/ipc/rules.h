@@ -33,7 +33,6 @@ enum rule_reader {
 enum rule {
 #define RULE(id, name, type, limit, who) RULE_##id,
 #include "ipc/rules.def"
-#undef RULE
 	RULE__MAX
 };
 #define RULE_BIT(r) ((uint64_t)1 << (r))
@@ -58,12 +57,6 @@ struct rules {
 #define RULE_NETS struct net_list
 #define RULE(id, name, type, limit, who) RULE_##type name;
 #include "ipc/rules.def"
-#undef RULE
-#undef RULE_U8
-#undef RULE_U16
-#undef RULE_U32
-#undef RULE_STR
-#undef RULE_NETS
 };
 
 struct block {

@@ -242,18 +242,30 @@ class Auth:
         assert os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0, "status %#x" % status
 
 
-def pack_settings(with_filter, hostname="mail.example.test", auth="login", imap="imap", pop3="pop3",
-                  anvil="", fmt="user=<%u> method=%m rip=%r lip=%l mpid=%e %c "
-                  "session=<%{session}>", max_userip=10, attempts=5, auth_timeout=30000,
-                  handoff_timeout=90000, ssl=1, no_plaintext=1, verbose=1, certs=0,
-                  require_cert=0, cert_name=0):
+def pack_rules(**values):
+    """Settings outside of blocks, and no blocks (src/ipc/rules.def, rule_set_pack)."""
+    packs = {"U8": u8, "U16": u16, "U32": u32, "NETS": block,
+             "STR": lambda v: block((v or "").encode() + b"\0")}
+    text = open(os.path.join(TOP, "src/ipc/rules.def")).read()
+    fields = re.findall(r"^RULE\(\w+, (\w+), (\w+), .*TELL_AUTH", text, re.M)
+    unknown = set(values) - {name for name, _ in fields}
+    assert not unknown, unknown
+    return b"".join(packs[kind](values.get(name, b"" if kind == "NETS" else 0))
+                    for name, kind in fields) + u16(0)
+
+
+def pack_settings(with_filter, auth="login", anvil="", max_userip=10, attempts=5,
+                  auth_timeout=30000, handoff_timeout=90000, ssl=1, no_plaintext=1):
     # landlock, its ABI, unix dir, mdwe, seccomp; u32 nofile
     plan = (bytes([2, 1, 1, 1, 2]) if with_filter else bytes(5)) + bytes(4)
-    return (block(hostname) + block(auth) + block(imap) + block(pop3) + block(anvil) +
-            block("%$: %s") + block(fmt) + block("") + u8(0) +
-            u32(max_userip) + u32(attempts) + u32(auth_timeout) + u32(handoff_timeout) +
-            u8(ssl) + u8(no_plaintext) + u8(certs) + u8(require_cert) + u8(cert_name) +
-            u8(verbose) + u8(1) + plan)
+    return (block("mail.example.test") + block(auth) + block("imap") + block("pop3") +
+            block(anvil) + u8(1) + plan +
+            pack_rules(login_log_format="%$: %s",
+                       login_log_format_elements="user=<%u> method=%m rip=%r lip=%l mpid=%e %c "
+                       "session=<%{session}>", mail_max_userip_connections=max_userip,
+                       auth_max_attempts=attempts, auth_timeout_ms=auth_timeout,
+                       handoff_timeout_ms=handoff_timeout, ssl=ssl,
+                       disable_plaintext_auth=no_plaintext, auth_verbose=1))
 
 
 class Conn:

@@ -41,8 +41,6 @@ gatehouse-login_DIRS    := login proto ipc common
 gatehouse-login_SRC     := src/confine/late.c src/confine/landlock.c src/confine/layers.c
 gatehouse-login_LIBS    := -lssl -lcrypto
 gatehouse-login_LINK    := static
-# src/login/huge.h
-gatehouse-login_LDFLAGS := -Wl,-z,max-page-size=0x200000 -Wl,-T,src/login/huge.ld
 
 gatehouse-auth_DIRS     := auth ipc common
 gatehouse-auth_SRC      := src/confine/late.c src/confine/landlock.c src/confine/layers.c
@@ -92,7 +90,7 @@ define program
 $(2): $$(call obj_of,$(1)) $(B)/obj/build_id.o
 	@mkdir -p $$(@D)
 	$$(if $$(Q),@echo "  LINK  $$(@F)")
-	$$(Q)$$(CC) $$(CFLAGS) $$(LINK_$$($(1)_LINK)) $$(LDBASE) $$($(1)_LDFLAGS) $$(LDFLAGS) -o $$@ $$^ $$($(1)_LIBS)
+	$$(Q)$$(CC) $$(CFLAGS) $$(LINK_$$($(1)_LINK)) $$(LDBASE) $$(LDFLAGS) -o $$@ $$^ $$($(1)_LIBS)
 endef
 $(foreach p,$(BINS),$(eval $(call program,$(p),$(B)/bin/$(p))))
 $(foreach p,$(HELPERS),$(eval $(call program,$(p),$(B)/libexec/$(p))))
@@ -190,7 +188,7 @@ $(B)/clock/clock_ahead.o: tests/lib/clock_ahead.c
 	$(Q)$(CC) $(BASE) $(CFLAGS) -c -o $@ $<
 define clock
 $(B)/clock/$(1): $$(call obj_of,$(1)) $(B)/obj/build_id.o $(B)/clock/clock_ahead.o
-	$$(Q)$$(CC) $$(CFLAGS) $$(LINK_$$($(1)_LINK)) $$(LDBASE) $$($(1)_LDFLAGS) $$(LDFLAGS) -Wl,--wrap=time -o $$@ $$^ $$($(1)_LIBS)
+	$$(Q)$$(CC) $$(CFLAGS) $$(LINK_$$($(1)_LINK)) $$(LDBASE) $$(LDFLAGS) -Wl,--wrap=time -o $$@ $$^ $$($(1)_LIBS)
 endef
 $(foreach p,$(CLOCK),$(eval $(call clock,$(p))))
 $(B)/clock/%: $(B)/libexec/%

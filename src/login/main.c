@@ -19,7 +19,6 @@
 #include "ipc/fds.h"
 #include "ipc/filters.h"
 #include "login/heap.h"
-#include "login/huge.h"
 #include "login/control.h"
 #include "login/tls.h"
 #include "login/worker.h"
@@ -127,7 +126,6 @@ main(int argc, char **argv)
 
 	worker.service = find_service(argv[2]);
 	prctl(PR_SET_NAME, "gatehouse-login");
-	huge_text();
 	if (filters_map(FD_FILTERS) == -1)
 		fatal(EX_OSERR, "cannot map the filters");
 	read_settings(&worker);

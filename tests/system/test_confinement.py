@@ -119,21 +119,6 @@ class Fork(Walls, SystemTest):
             bad = [m for m in p.maps() if {"w", "x"} <= set(m.split()[1])]
             self.assertEqual(bad, [], p)
 
-    @needs_root("to read memory maps")
-    def test_text_lies_in_huge_pages(self):
-        """What a child faults in again after the fork (src/login/huge.h)."""
-        release = tuple(int(x) for x in re.findall(r"\d+", os.uname().release)[:2])
-        if release < (6, 10):
-            self.skipTest("this kernel does not align a static PIE to huge pages")
-        self.assert_serves()
-        for t in self.gh.templates():
-            with open(f"/proc/{t.pid}/smaps") as f:
-                text = f.read()
-            code = re.search(r"^\S+ r-xp .*memfd:gatehouse-login.*\n(?:\w+:.*\n)+", text, re.M)[0]
-            size, huge = (int(re.search(rf"^{k}:\s+(\d+) kB", code, re.M)[1])
-                          for k in ("Size", "ShmemPmdMapped"))
-            self.assertEqual((size % 2048, huge), (0, size))
-
     def test_launch_report_is_in_the_log(self):
         self.assert_serves()
         for name in ("gatehouse-launcher", "gatehouse-auth", "gatehouse-keys",

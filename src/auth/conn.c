@@ -111,6 +111,15 @@ conn_set_pid(uint32_t id, uint32_t pid)
 		c->pid = pid;
 }
 
+/* Anybody on the way could have said it; a trusted proxy says whom it speaks for
+ * before STARTTLS, and the way to it is trusted. */
+static void
+forget_clear_ids(struct conn *c)
+{
+	c->client_id[0] = '\0';
+	c->id_logged = false;
+}
+
 bool
 conn_tls_on(uint32_t id)
 {
@@ -121,10 +130,7 @@ conn_tls_on(uint32_t id)
 	if (!c->tls)
 		count(c->info.service, COUNT_TLS);
 	c->tls = true;
-	/* Anybody on the way could have said it; a trusted proxy says whom it speaks for
-	 * before STARTTLS, and the way to it is trusted. */
-	c->client_id[0] = '\0';
-	c->id_logged = false;
+	forget_clear_ids(c);
 	if (c->client_fd != -1) {
 		/* From now on only the mail channel can be handed over. */
 		struct watch w = {.fd = c->client_fd};
@@ -232,6 +238,19 @@ on_tls_info(struct conn *c, struct msgin *m)
 	rd_str(&m->r, name, sizeof(name));
 	if (!msg_end(m) || cert >= CONN_CERT__MAX || (cert != CONN_CERT_VALID && name[0] != '\0'))
 		return false;
+	/* Once, after a handshake that the signer knows of, and before anything is asked:
+	 * what a name decides does not change under a request. */
+	if (!c->tls)
+		peers_catch_up();
+	if (c->dead)
+		return true;
+	if (!c->tls || c->tls_info)
+		return false;
+	if (c->state != CS_IDLE)
+		return stray(c);
+	c->tls_info = true;
+	/* Here ends what came before the handshake, whichever channel was read first. */
+	forget_clear_ids(c);
 	/* local_name goes to the auth server, whose passdb may use it: a host name or
 	 * nothing. */
 	n = strspn(sni, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._");

@@ -68,6 +68,7 @@ struct conn {
 	int mail_fd;         /* the mail channel's other end */
 	int client_fd;       /* duplicate of the client's socket; -1 once TLS is on */
 	bool tls;            /* the signer says so */
+	bool tls_info;       /* and the worker has said what it is */
 	bool ready_sent;
 	unsigned int strays;
 	uint32_t pid;        /* of the login process, if the log wants it; 0: not known */

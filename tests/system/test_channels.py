@@ -134,14 +134,18 @@ class AuthClient(puppet.PuppetTest):
             re.findall(r"rip=[^,)]*|,10\.0\.0\.1[,)]", self.dovecot.log_text())))
 
     def test_BRK_05_tls_that_never_was(self):
-        p = self.puppet(tls=True)
-        p.ready()
-        p.say("AUTH", "TLS_INFO", 1, block("mail.example") + block("TLSv1.3 with cipher X") + u8(0) + block(b""))
-        self.assertEqual(p.login(), ("AUTH_FAIL", "SSL_REQUIRED"))
-        p = self.puppet(tls=False)
-        p.ready()
-        p.say("AUTH", "TLS_INFO", 1, block("mail.example") + block("TLSv1.3 with cipher X") + u8(0) + block(b""))
-        self.assertEqual(p.login(), ("AUTH_FAIL", "PLAINTEXT"))
+        """Only the signer is believed; who claims a handshake besides is dropped."""
+        claim = block("mail.example") + block("TLSv1.3 with cipher X") + u8(0) + block(b"")
+        for tls, refusal in ((True, "SSL_REQUIRED"), (False, "PLAINTEXT")):
+            p = self.puppet(tls=tls)
+            p.ready()
+            self.assertEqual(p.login(), ("AUTH_FAIL", refusal))
+            p.say("AUTH", "TLS_INFO", 1, claim)
+            self.assertEqual(p.login(), ("EOF", None))
+        p = self.signed()
+        p.say("AUTH", "TLS_INFO", 1, claim)
+        p.say("AUTH", "TLS_INFO", 1, claim)
+        self.assertEqual(p.login(), ("EOF", None))
 
     def test_BRK_06_handoff_without_or_with_another_success(self):
         p = self.signed()

@@ -450,6 +450,8 @@ blocks_by_name(void **state)
 	tls_info(&p, "MX.example", CONN_CERT_NONE);
 	start(&p, 1, "PLAIN", "x");
 	assert_int_equal(failure(&p), DLG_FAIL_REASON);
+	close_conn(&p);
+	open_at(&p, 2, CONN_TLS_IMPLICIT);
 	tls_info(&p, "a.test", CONN_CERT_VALID);
 	start(&p, 2, "PLAIN", "x");
 	assert_non_null(strstr(auth_heard(), "\tvalid-client-cert\t"));
@@ -465,6 +467,42 @@ blocks_by_name(void **state)
 	tls_info(&p, "other.example", CONN_CERT_NONE);
 	start(&p, 1, "PLAIN", "x");
 	assert_non_null(strstr(auth_heard(), "\tPLAIN\t"));
+	close_conn(&p);
+	set.rules.nblocks = 0;
+}
+
+/* A name decides rules, so it is said once, after a handshake, and under no request. */
+static void
+tls_info_has_its_time(void **state)
+{
+	struct block *b;
+	struct peer p;
+
+	(void)state;
+	b = new_block(2, "open.example", RULE_BIT(RULE_REQUIRE_CERT));
+	b->set.auth_ssl_require_client_cert = 0;
+	open_at(&p, 2, CONN_TLS_IMPLICIT);
+	tls_info(&p, "one.example", CONN_CERT_NONE);
+	tls_info(&p, "open.example", CONN_CERT_NONE);
+	expect_dropped(&p);
+	close_conn(&p);
+	open_at(&p, 2, CONN_TLS_OFFERED); /* there was no handshake */
+	tls_info(&p, "open.example", CONN_CERT_NONE);
+	expect_dropped(&p);
+	close_conn(&p);
+	set.rules.base.auth_ssl_require_client_cert = 1;
+	set.rules.base.ssl_verify_client_cert = 1;
+	open_at(&p, 2, CONN_TLS_IMPLICIT);
+	start(&p, 1, "PLAIN", "x");
+	assert_int_equal(failure(&p), DLG_FAIL_REASON);
+	set.rules.base.auth_ssl_require_client_cert = 0;
+	set.rules.base.ssl_verify_client_cert = 0;
+	close_conn(&p);
+	open_at(&p, 2, CONN_TLS_IMPLICIT);
+	start(&p, 1, "PLAIN", "x");
+	assert_non_null(strstr(auth_heard(), "\tPLAIN\t"));
+	tls_info(&p, "open.example", CONN_CERT_NONE); /* too late: nothing comes of it */
+	assert_string_equal(conn_by_id(p.id)->local_name, "");
 	close_conn(&p);
 	set.rules.nblocks = 0;
 }
@@ -672,6 +710,7 @@ main(void)
 	    cmocka_unit_test(rules),
 	    cmocka_unit_test(blocks_by_address),
 	    cmocka_unit_test(blocks_by_name),
+	    cmocka_unit_test(tls_info_has_its_time),
 	    cmocka_unit_test(refused_by_the_worker),
 	    cmocka_unit_test(empty_and_no_initial_response),
 	    cmocka_unit_test(out_of_turn),

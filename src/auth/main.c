@@ -31,7 +31,7 @@ static struct auth_settings set;
 static void
 load_settings(void)
 {
-	static uint8_t buf[16384];
+	static uint8_t buf[AUTH_SETTINGS_MAX];
 	long n = settings_read(FD_SETTINGS, buf, sizeof(buf));
 	struct rd r = {.p = buf, .end = buf + (n > 0 ? n : 0)};
 

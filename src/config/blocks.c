@@ -182,8 +182,13 @@ common_name(uint64_t rules)
  * As in Dovecot a block may change what a wider one says; two that say the same
  * setting, and of which neither lies within the other, must not take the same
  * connection.  (Dovecot finds that out when such a connection comes.)  But a name is
- * always narrower than addresses, so that a certificate may follow both.
+ * always narrower than addresses for what a client may choose by asking for one
+ * (NAME_WINS): a certificate may follow both.  What protects is not his to choose.
  */
+#define NAME_WINS (RULE_BIT(RULE_CERT) | RULE_BIT(RULE_GREETING) | RULE_BIT(RULE_CAPABILITY) | \
+	RULE_BIT(RULE_ID_SEND) | RULE_BIT(RULE_ID_LOG) | RULE_BIT(RULE_ID_RETAIN) | \
+	RULE_BIT(RULE_LITERAL_MINUS) | RULE_BIT(RULE_LOG_FORMAT) | RULE_BIT(RULE_LOG_ELEMENTS))
+
 static int
 conflict(const struct config *c, unsigned int n, struct diag *d)
 {
@@ -192,12 +197,14 @@ conflict(const struct config *c, unsigned int n, struct diag *d)
 	for (unsigned int i = 0; i < n; i++) {
 		const struct config_block *a = &c->blocks[i];
 
-		if ((a->has & b->has) == 0 || named(a) != named(b) || !block_overlaps(&a->takes, &b->takes) ||
+		uint64_t both = a->has & b->has & (named(a) != named(b) ? ~NAME_WINS : ~(uint64_t)0);
+
+		if (both == 0 || !block_overlaps(&a->takes, &b->takes) ||
 		    block_within(&a->takes, &b->takes) || block_within(&b->takes, &a->takes))
 			continue;
 		diag_set(d, b->file, b->line, 0, "this block and the one of %.100s:%u both set %s, and "
 		    "there are connections that are in both", a->file, a->line,
-		    common_name(a->has & b->has));
+		    common_name(both));
 		diag_hint(d, "put one into the other, or say it where both meet");
 		return -1;
 	}

@@ -15,7 +15,11 @@
 #include "ipc/conn.h"
 #include "ipc/rules.h"
 
-#define SETTINGS_MAX (4u << 20)
+/* What each process has room for; the supervisor refuses to pass more. */
+#define SETTINGS_MAX (4u << 20) /* login: certificates */
+#define LAUNCHER_SETTINGS_MAX (256u << 10)
+#define AUTH_SETTINGS_MAX (256u << 10)
+#define KEYS_SETTINGS_MAX 4096u
 #define KEY_PASSWORD_MAX 500 /* bytes of ssl_key_password (message KEY) */
 
 /* How a missing layer is taken: policies and confine_optional decide. */

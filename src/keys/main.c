@@ -39,7 +39,7 @@ static struct keys_settings set;
 static void
 read_settings(void)
 {
-	static uint8_t buf[4096];
+	static uint8_t buf[KEYS_SETTINGS_MAX];
 	long len = settings_read(FD_SETTINGS, buf, sizeof(buf));
 	struct rd r = {.p = buf, .end = buf + (len > 0 ? len : 0)};
 

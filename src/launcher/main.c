@@ -151,7 +151,7 @@ loop(void)
 static void
 read_settings(void)
 {
-	static uint8_t buf[65536];
+	static uint8_t buf[LAUNCHER_SETTINGS_MAX];
 	long len = settings_read(FD_SETTINGS, buf, sizeof(buf));
 	struct rd r = {.p = buf, .end = buf + (len > 0 ? len : 0)};
 

@@ -167,11 +167,16 @@ open_images(struct plan *p, struct diag *d)
 static int
 seal_settings(struct plan *p, enum image i, const struct wr *w, struct diag *d)
 {
-	if (!w->bad)
+	static const size_t room[] = {[IMAGE_LAUNCHER] = LAUNCHER_SETTINGS_MAX,
+	    [IMAGE_AUTH] = AUTH_SETTINGS_MAX, [IMAGE_KEYS] = KEYS_SETTINGS_MAX,
+	    [IMAGE_LOGIN] = SETTINGS_MAX};
+	bool fits = !w->bad && w->len < room[i];
+
+	if (fits)
 		p->settings_fd[i] = confine_seal_data(w->p, w->len, image_names[i]);
 	if (p->settings_fd[i] == -1) {
 		diag_set(d, NULL, 0, 0, "cannot pass the settings to %s: %s", image_names[i],
-		    w->bad ? "too large" : strerror(errno));
+		    fits ? strerror(errno) : "too large (fewer blocks, or shorter names in them)");
 		return -1;
 	}
 	return 0;

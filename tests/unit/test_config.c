@@ -251,7 +251,10 @@ refused(void **state)
 		"t:6: this block and the one of t:3 both set ssl, and there are connections that are in both (put one"},
 	    {CERT "local_name a.test {\n remote ::1 {\n auth_verbose = no\n}\n}\nlocal ::1 {\n local_name a.test {\n"
 		  "auth_verbose = yes\n}\n}\n", "t:9: this block and the one of t:4 both set auth_verbose"},
-	    {"ssl = no\nremote ::1 {\nssl = yes\n}\n", "t:2: this block has ssl, and outside of blocks it is off (set ssl = yes there"},
+	    /* what protects is not the client's to choose, by the name that it asks for */
+    {CERT "remote ::1 {\nssl_min_protocol = TLSv1.3\n}\nlocal_name a.test {\nssl_min_protocol = TLSv1.2\n}\n",
+	"t:6: this block and the one of t:3 both set ssl_min_protocol"},
+    {"ssl = no\nremote ::1 {\nssl = yes\n}\n", "t:2: this block has ssl, and outside of blocks it is off (set ssl = yes there"},
 	    {CERT "local ::1 {\n  ssl_cert = </a\n}\n", "t:3: the certificate of this block has no ssl_key (a certificate and its key come together, in one block)"},
 	    {CERT "local ::1 {\n  ssl_key = </a\n}\n", "t:3: the certificate of this block has no ssl_cert"},
 	    {CERT "local ::1 {\n  ssl_cert = </a\n  ssl_key = </b\n  ssl_alt_cert = </c\n}\n", "t:3: the certificate of this block has no ssl_alt_key"},

@@ -35,7 +35,8 @@ struct clientid {
 bool clientid_read(const uint8_t *data, size_t len, struct clientid *id);
 
 /* "name=Thunderbird, version=1.0": those whose keys are in `keys` (words; "*": all).
- * False: nothing to say.  Cleaned; nothing in it looks like another element of the line. */
+ * False: nothing to say.  Cleaned, and no value can end its element; but a key is the
+ * client's word, as in Dovecot: "rip=..." before the line's own is one of an ID. */
 bool clientid_log(const struct clientid *id, const char *keys, char dst[CLIENTID_LOG_MAX]);
 
 /* "\"name\" \"Thunderbird\" ...", whole pairs as far as they fit, cleaned, without what

@@ -16,7 +16,7 @@ struct name {
 
 struct values {
 	struct name user, orig, auth;
-	char mech[32], local_name[256], secured[300];
+	char mech[32], local_name[256], secured[300], ssl[sizeof(((struct conn *)0)->tls_text)];
 	char rip[INET6_ADDRSTRLEN], lip[INET6_ADDRSTRLEN], rport[8], lport[8];
 	char real_rip[INET6_ADDRSTRLEN], real_lip[INET6_ADDRSTRLEN], real_rport[8], real_lport[8];
 	char mail_pid[12], pid[12];
@@ -121,6 +121,8 @@ line(const struct conn *c, const char *what, int32_t mail_pid)
 	name_text(&v.auth, c->auth_user);
 	str_copy(v.mech, sizeof(v.mech), c->mech.name);
 	tame(v.mech);
+	str_copy(v.ssl, sizeof(v.ssl), c->tls ? c->tls_text : "");
+	tame(v.ssl);
 	secured_text(c, v.secured, sizeof(v.secured));
 	conn_addr_text(&c->info.remote, v.rip);
 	conn_addr_text(&c->info.local, v.lip);
@@ -158,7 +160,7 @@ line(const struct conn *c, const char *what, int32_t mail_pid)
 	vars.v[LV_LISTENER] = v.listener;
 	vars.v[LV_HOSTNAME] = conns_settings()->hostname;
 	vars.v[LV_SECURED] = v.secured;
-	vars.v[LV_SSL] = c->tls ? c->tls_text : "";
+	vars.v[LV_SSL] = v.ssl;
 	vars.v[LV_SESSION] = c->info.session;
 	vars.v[LV_LOCAL_NAME] = c->local_name;
 	logfmt_elements(c->rules.login_log_format_elements, &vars, elements, sizeof(elements));

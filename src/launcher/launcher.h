@@ -88,6 +88,10 @@ void peers_check_drained(void);
 /* If the log wants it, the auth client hears which process a connection has. */
 void peers_tell_pid(uint32_t conn, pid_t pid);
 
+/* So that nobody who talks without end keeps the others waiting; more than a socket's
+ * queue holds, so that the last words of a process are read at once. */
+#define MESSAGES_PER_TURN 512
+
 /* workers.c: table, start, retiring; workers_read.c: messages, end */
 struct workers workers_of(enum service s);
 bool workers_start_process(enum service s, uint64_t now); /* template, exec'd, pooled */

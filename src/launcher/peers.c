@@ -212,16 +212,19 @@ static void
 read_peer(int *fd, bool *ready, enum role role)
 {
 	struct msgin m;
-	int n;
+	int n = 1;
 
-	while ((n = msg_recv(*fd, R_LAUNCHER, role, &m, inbuf)) == 1) {
+	for (int i = 0; i < MESSAGES_PER_TURN; i++) {
+		n = msg_recv(*fd, R_LAUNCHER, role, &m, inbuf);
+		if (n != 1)
+			break;
 		if (!peer_message(&m, role, ready)) {
 			n = -1;
 			errno = EBADMSG;
 			break;
 		}
 	}
-	if (n == -1 && errno == EAGAIN)
+	if (n == 1 || (n == -1 && errno == EAGAIN))
 		return;
 	if (n == -1)
 		log_warn("%s: dropped", role_name(role));

@@ -122,7 +122,13 @@ workers_read(struct worker *w, uint64_t now)
 	struct msgin m;
 	int n;
 
-	while (w->fd != -1 && (n = msg_recv(w->fd, R_LAUNCHER, R_WORKER, &m, buf)) != -1) {
+	for (int i = 0; i < MESSAGES_PER_TURN && w->fd != -1; i++) {
+		n = msg_recv(w->fd, R_LAUNCHER, R_WORKER, &m, buf);
+		if (n == -1) {
+			if (errno != EAGAIN)
+				close_pair(w);
+			return;
+		}
 		if (n == 0) {
 			close_pair(w);
 			return;
@@ -135,8 +141,6 @@ workers_read(struct worker *w, uint64_t now)
 		}
 		msg_close_fds(&m);
 	}
-	if (w->fd != -1 && errno != EAGAIN)
-		close_pair(w);
 }
 
 /* ---- their end ------------------------------------------------------------ */

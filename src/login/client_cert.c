@@ -168,8 +168,8 @@ client_cert_ask(SSL *ssl, const struct rules *r)
 		SSL_set_verify(ssl, SSL_VERIFY_NONE, NULL);
 		return SSL_set_num_tickets(ssl, SSL_CTX_get_num_tickets(SSL_get_SSL_CTX(ssl))) == 1;
 	}
-	if (ca == NULL || ca->store == NULL || (list = SSL_dup_CA_list(ca->names)) == NULL ||
-	    SSL_set1_verify_cert_store(ssl, ca->store) != 1)
+	if (ca == NULL || ca->store == NULL || SSL_set1_verify_cert_store(ssl, ca->store) != 1 ||
+	    (list = SSL_dup_CA_list(ca->names)) == NULL)
 		return false;
 	SSL_set_client_CA_list(ssl, list);
 	SSL_set_verify(ssl, SSL_VERIFY_PEER | SSL_VERIFY_CLIENT_ONCE, NULL);

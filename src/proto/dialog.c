@@ -113,7 +113,7 @@ dlg_id_pair(struct dlg_event *ev, const void *key, size_t key_len, const void *v
 	size_t n = key_len + value_len + 3;
 	uint8_t *p = ev->data + ev->data_len;
 
-	if (ev->id_cut || n > DLG_ID_MAX - ev->data_len) {
+	if (ev->id_cut || ev->id_pairs == DLG_ID_PAIRS_MAX || n > DLG_ID_MAX - ev->data_len) {
 		ev->id_cut = true;
 		return;
 	}
@@ -123,6 +123,7 @@ dlg_id_pair(struct dlg_event *ev, const void *key, size_t key_len, const void *v
 	memcpy(p + key_len + 2, value, value_len);
 	p[n - 1] = '\0';
 	ev->data_len += n;
+	ev->id_pairs++;
 }
 
 /* ---- mechanisms ----------------------------------------------------------- */

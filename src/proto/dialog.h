@@ -28,8 +28,10 @@
 #define DLG_SASL_B64_MAX 12288
 #define DLG_TAG_MAX 126
 /* "KEY\0=VALUE\0", or "KEY\0N\0" for NIL, for each pair; what is above this many
- * bytes is left out.  Empty: ID NIL.  XCLIENT's are said in the words of ID. */
+ * bytes, or more than so many pairs (RFC 2971 3.3), is left out.  Empty: ID NIL.
+ * XCLIENT's are said in the words of ID. */
 #define DLG_ID_MAX 2048
+#define DLG_ID_PAIRS_MAX 30
 /* Input that the session must be able to hold for one command. */
 #define DLG_INPUT_MAX 16384
 
@@ -82,6 +84,7 @@ struct dlg_event {
 	uint8_t refused;
 	size_t data_len;                 /* decoded SASL bytes; wipe after use */
 	uint8_t data[DLG_SASL_RAW_MAX];
+	unsigned int id_pairs;           /* DLG_ID: how many there are */
 	bool id_cut;                     /* DLG_ID: not all is there */
 	const char *reason;              /* DLG_CLOSE: static text, D.10's words */
 };

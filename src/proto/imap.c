@@ -11,7 +11,6 @@
 #include "proto/internal.h"
 
 #define BAD_TEXT "Error in IMAP command received by server."
-#define ID_PAIRS_MAX 30 /* RFC 2971 3.3 */
 #define ID_FIELD_MAX 30
 #define ID_VALUE_MAX 1024
 /* AUTHENTICATE with an initial response of the largest size, and its tag. */
@@ -161,7 +160,7 @@ id_list(struct imap_cursor *c, struct dlg_event *ev)
 	if (imap_eol(c))
 		return false;
 	c->p++;
-	for (int pairs = 0; pairs <= ID_PAIRS_MAX; pairs++) {
+	for (int pairs = 0; pairs <= DLG_ID_PAIRS_MAX; pairs++) {
 		bool blank = imap_blanks(c);
 		long nk, nv;
 
@@ -185,6 +184,7 @@ static enum verdict
 on_id(struct dialog *d, struct imap_cursor *c, struct dlg_event *ev)
 {
 	ev->id_cut = false;
+	ev->id_pairs = 0;
 	if (!imap_blanks(c) || !id_list(c, ev) || !imap_last(c)) {
 		ev->data_len = 0;
 		if (c->error != NULL)

@@ -325,6 +325,7 @@ on_xclient(struct dialog *d, const uint8_t *arg, size_t len, struct dlg_event *e
 	bool good = true;
 
 	ev->id_cut = false;
+	ev->id_pairs = 0;
 	for (size_t at = 0, n; d->trusted && good && at < len; at += n + 1) {
 		const uint8_t *blank = memchr(arg + at, ' ', len - at);
 		char word[DLG_LINE_MAX + 1];
@@ -343,6 +344,7 @@ on_xoip(struct dialog *d, const uint8_t *arg, size_t len, struct dlg_event *ev)
 	char word[DLG_LINE_MAX + 8];
 
 	ev->id_cut = false;
+	ev->id_pairs = 0;
 	snprintf(word, sizeof(word), "ADDR=%.*s", (int)len, (const char *)arg);
 	return speaks_for(d, xclient_word(ev, word), ev);
 }

@@ -281,15 +281,23 @@ dispatch(struct generation *g, struct helper *h, struct msgin *m)
 	}
 }
 
+#define MESSAGES_PER_TURN 64
+
 static void
 read_control(struct generation *g, struct helper *h)
 {
 	static uint8_t buf[MSG_MAX];
 	struct msgin m;
-	int n;
+	int n = 1;
 
-	while ((n = msg_recv(h->control_fd, R_SUPERVISOR, h->role, &m, buf)) == 1) {
-		bool good = dispatch(g, h, &m);
+	/* A few at a time: whoever talks without end must not keep us from the others. */
+	for (int i = 0; i < MESSAGES_PER_TURN; i++) {
+		bool good;
+
+		n = msg_recv(h->control_fd, R_SUPERVISOR, h->role, &m, buf);
+		if (n != 1)
+			break;
+		good = dispatch(g, h, &m);
 
 		msg_close_fds(&m);
 		if (!good) {

@@ -33,7 +33,8 @@ rundir_lock(const char *base_dir, struct diag *d)
 	snprintf(pid_path, sizeof(pid_path), "%s/gatehouse.pid", base);
 	snprintf(list_path, sizeof(list_path), "%s/helpers", base);
 	snprintf(stats_path, sizeof(stats_path), "%s/stats", base);
-	if (mkdir(base_dir, 0755) == -1 && errno != EEXIST) {
+	/* Whoever reads the counters in it (stats) need not be root; umask says otherwise. */
+	if (mkdir(base_dir, 0755) == 0 ? chmod(base_dir, 0755) == -1 : errno != EEXIST) {
 		diag_set(d, NULL, 0, 0, "cannot make base_dir %s: %s", base_dir, strerror(errno));
 		return -1;
 	}

@@ -45,7 +45,7 @@ class Starved(puppet.PuppetTest):
                 self.assertEqual(got[-1], "OK", text)
                 self.assertLessEqual(set(got), {"END", "NO", "OK"})
         # One line of each kind a second at most, so only that there is one.
-        self.gh.wait_log(r"Disconnected: Out of memory for TLS .*rip=127\.253\.|"
+        self.gh.wait_log(r"Disconnected: Out of memory for TLS.*rip=127\.253\.|"
                          r"rip=127\.253\..*TLS handshaking: SSL_accept\(\) failed: .*malloc", 60,
                          mark)
         self.assertEqual([], self.gh.find_log(r"signal|template retired|forbids|rehearsal", mark))

@@ -33,7 +33,8 @@ class Result(unittest.TestResult):
 
     def say(self, word, test, note="", detail=""):
         name = test.id() if hasattr(test, "id") else str(test)
-        took = time.monotonic() - self.began.get(name, time.monotonic())
+        now = time.monotonic()
+        took = now - self.began.get(name, now)
         self.counts[word] += 1
         out = f"{word} {took:.1f}s {name}{note}\n"
         out += "".join(f"| {line}\n" for line in detail.splitlines())

@@ -272,8 +272,10 @@ class Modifiers(SystemTest):
                 r"Login: user=<us\.er@example\.com>, US\.ER\|Us\.\|COM\|U\|[0-9a-f]{2}\|"
                 rf"MOC\.elpmaxE, pid=(\d+), {listener}, host=\S+:127\.0\.0\.1$", 20, mark)
             launcher = self.gh.helper("launcher")
-            worker, = [p for p in self.gh.logins(launcher)
-                       if p.status()["NSpid"].split()[-1] == line[1]]
+            found = eventually(lambda: [p for p in self.gh.logins(launcher) if
+                                        p.status().get("NSpid", "").split()[-1:] == [line[1]]])
+            self.assertTrue(found, (line[0], launcher, self.gh.logins(launcher)))
+            worker, = found
             self.assertEqual(worker.argv()[1], {"fork": "template"}.get(model, model))
             c.close()
             if model != "pool":                 # it was this one's connection
@@ -284,6 +286,8 @@ class Modifiers(SystemTest):
         self.check(self.pop3, "pop3s", "pool")
         self.gh.write_config(imap_login="worker_spawn = exec\nprocess_min_avail = 1")
         self.gh.reload()
+        # the old launcher may have accepted what came in the same moment
+        self.assertTrue(eventually(lambda: len(self.gh.helpers("launcher")) == 1))
         self.check(self.imap, "imaps", "exec")
 
     def test_what_is_unknown_is_refused(self):

@@ -36,6 +36,9 @@ class Trouble(Exception):
     pass
 
 
+stopping = []       # signals that have come
+
+
 def say(text):
     print(f"run: {text}", flush=True)
 
@@ -105,6 +108,7 @@ def wait_ready(gh, address):
     """Ready is when a client has read the welcome message."""
     end = time.monotonic() + 30
     while True:
+        end_if_told()
         r = curl(address)
         if r.returncode == 0 and "Welcome" in r.stdout:
             return r.stdout
@@ -141,6 +145,7 @@ Configuration, certificate and key are in {directory}; Ctrl-C ends everything.
 
 def serve(gh, dovecot):
     while True:
+        end_if_told()
         if gh.popen.poll() is not None:
             raise Trouble(f"gatehouse ended with status {gh.popen.returncode}")
         if dovecot.child.poll() is not None:
@@ -154,6 +159,7 @@ def run(args, base, started):
     dovecot = Dovecot(users={USER: PASSWORD}, base=base)
     started.append(dovecot)
     dovecot.start()
+    end_if_told()
     say(f"Dovecot is in {dovecot.dir}" + (f", its sockets belong to {AUTH_ACCOUNT}"
                                           if os.geteuid() == 0 else ""))
     gh = Gatehouse(dovecot.sock, cert=cert, address=args.address, ports=dict(PORTS),
@@ -171,10 +177,14 @@ def run(args, base, started):
 
 
 def on_signal(number, _):
-    # From here on the end is under way; further signals must not cut it short.
-    for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(s, signal.SIG_IGN)
-    raise SystemExit(128 + number)
+    """Only noted: an exception in the middle of Popen.poll would leave its lock taken,
+    and the end would wait for ever."""
+    stopping.append(number)
+
+
+def end_if_told():
+    if stopping:
+        raise SystemExit(128 + stopping[0])
 
 
 def main():

@@ -434,6 +434,7 @@ request_granted(struct conn *c)
 	c->state = CS_GRANTED;
 	msg_begin(&out, MSG_AUTH_OK, c->request);
 	wr_str(&out.w, c->user);
+	wr_u8(&out.w, c->retry_result == 1);
 	conn_send(c, &out);
 }
 

@@ -160,10 +160,11 @@ move_session(struct pooled *c, short client, short auth)
 	struct session_interest want;
 	enum session_phase phase;
 
-	if (now_ms() >= s->deadline_ms)
+	session_interest(s, &want);
+	if (now_ms() >= want.deadline)
 		phase = session_timeout(s);
 	else
-		phase = session_move(s, client, auth, now_ms());
+		phase = session_move(s, client, auth);
 	c->ssl = s->ssl;
 	if (phase == SP_END)
 		return false;
@@ -174,7 +175,8 @@ move_session(struct pooled *c, short client, short auth)
 	session_interest(s, &want);
 	watch_set(&c->watch[SIDE_CLIENT], want.client);
 	watch_set(&c->watch[SIDE_AUTH], want.auth);
-	c->deadline = s->deadline_ms;
+	watch_set(&c->watch[SIDE_MAIL], want.mail);
+	c->deadline = want.deadline;
 	return true;
 }
 

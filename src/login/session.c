@@ -54,6 +54,7 @@ session_begin(struct session *s, const struct worker *w, const struct conn_info 
 	s->want_read = true;
 	s->request = 0;
 	s->binding[0] = '\0';
+	s->owed = NO_NONE;
 	s->deadline_ms = now + (info->age_ms < timeout ? timeout - info->age_ms : 0);
 	s->reason[0] = '\0';
 	s->ssl = NULL;
@@ -118,13 +119,14 @@ dialog_step(struct session *s, bool readable)
 }
 
 enum session_phase
-session_move(struct session *s, short client, short auth, uint64_t now)
+session_move(struct session *s, short client, short auth)
 {
 	bool readable = client != 0, again = true;
 
-	(void)now;
 	if (auth != 0)
 		auth_step(s);
+	if (s->owed != NO_NONE)
+		auth_owed_step(s);
 	while (again && s->phase != SP_END && s->phase != SP_PROXY) {
 		again = false;
 		if (s->handshaking) {
@@ -156,6 +158,11 @@ session_timeout(struct session *s)
 	const char *reason = why == DLG_BYE_TIMEOUT_LOGIN ? "Timeout while finishing login"
 	    : why == DLG_BYE_TIMEOUT_AUTH ? "Inactivity during authentication" : "Inactivity";
 
+	if (s->owed != NO_NONE && s->phase == SP_HANDOFF) {
+		auth_owed_late(s);
+		why = DLG_BYE_INTERNAL;
+		reason = "Mail process refused the login and left its answer open";
+	}
 	if (s->handshaking || s->want_write || s->phase == SP_CLOSE) {
 		session_end(s, reason); /* no way to tell the client */
 		return s->phase;
@@ -171,7 +178,7 @@ session_timeout(struct session *s)
 void
 session_interest(const struct session *s, struct session_interest *i)
 {
-	*i = (struct session_interest){.auth = POLLIN};
+	*i = (struct session_interest){.auth = POLLIN, .deadline = s->deadline_ms};
 	if (s->told && s->phase == SP_CLOSE)
 		i->auth = 0; /* it is gone; its EOF would be reported for ever */
 	if (s->handshaking)
@@ -180,6 +187,11 @@ session_interest(const struct session *s, struct session_interest *i)
 		i->client = POLLOUT;
 	else if (s->phase == SP_DIALOG && s->greeted)
 		i->client = POLLIN;
+	if (s->owed == NO_NONE || s->phase != SP_HANDOFF)
+		return;
+	i->mail = POLLIN;
+	if (s->owed_by_ms < i->deadline)
+		i->deadline = s->owed_by_ms;
 }
 
 /* What parsers left below this frame. */

@@ -23,6 +23,14 @@ enum session_phase {
 	SP_END      /* over: close everything */
 };
 
+/* A mail process that refuses tells the auth client first and then writes its NO to
+ * the mail channel: nothing else may be said through it until that has come. */
+enum owed_no {
+	NO_NONE,
+	NO_DROPPED, /* another mail process will be asked */
+	NO_ANSWER   /* it is the client's answer */
+};
+
 struct session {
 	const struct worker *w;
 	struct conn_info info;
@@ -36,6 +44,8 @@ struct session {
 	bool want_read, want_write; /* on client_fd, for TLS and for a full socket */
 	uint32_t request;           /* id of the request at the auth client */
 	char binding[32];           /* channel binding that its challenge asks for, or "" */
+	enum owed_no owed;
+	uint64_t owed_by_ms;        /* when it is given up, with owed */
 	uint64_t deadline_ms;
 	char reason[320];           /* why it ended, for GOODBYE */
 
@@ -50,15 +60,17 @@ struct session {
 };
 
 struct session_interest {
-	short client, auth; /* poll events; 0: not waited for */
+	short client, auth, mail; /* poll events; 0: not waited for */
+	uint64_t deadline;        /* when session_timeout is due */
 };
 
 /* The descriptors stay the caller's; with implicit TLS the handshake is next. */
 void session_begin(struct session *s, const struct worker *w, const struct conn_info *info,
     int client_fd, int auth_fd, int signer_fd, int mail_fd, uint64_t now);
-/* client, auth: poll's revents.  Returns the phase. */
-enum session_phase session_move(struct session *s, short client, short auth, uint64_t now);
-/* The deadline has passed. */
+/* client, auth: poll's revents; whether mail has something is found out by reading.
+ * Returns the phase. */
+enum session_phase session_move(struct session *s, short client, short auth);
+/* The deadline of session_interest has passed. */
 enum session_phase session_timeout(struct session *s);
 void session_interest(const struct session *s, struct session_interest *i);
 /* Wipe what the dialog used; s->ssl stays.  Before the proxy phase. */

@@ -15,6 +15,9 @@
 #define HANDOFF_INPUT_MAX 1024
 /* For a farewell to be taken: who does not read it has no claim to a place. */
 #define BYE_MS 1000
+/* For a mail process to write its NO after it has refused: two system calls of its own
+ * lie between. */
+#define OWED_MS 5000
 
 /* One message at a time in each direction: static, so that the pages are dirtied
  * once for all connections of a pooled worker.  Wiped after use. */
@@ -173,41 +176,12 @@ on_fail(struct session *s, struct msgin *m)
 	return true;
 }
 
-/* Drop, or pass to the client, what a mail process that refused has left in the
- * mail channel.  Returns the bytes passed on. */
-static size_t
-drain_mail(struct session *s, bool pass_on)
+static void
+hand_over(struct session *s)
 {
-	char buf[2048];
-	size_t total = 0;
-	ssize_t n;
-
-	while ((n = read(s->mail_fd, buf, sizeof(buf))) > 0) {
-		if (!pass_on || (size_t)n > sizeof(s->dlg.out) - s->dlg.out_len)
-			continue;
-		memcpy(s->dlg.out + s->dlg.out_len, buf, (size_t)n);
-		s->dlg.out_len += (size_t)n;
-		total += (size_t)n;
-	}
-	return total;
-}
-
-/* Logged in.  A second AUTH_OK for the request is the auth client's retry after a
- * reload of Dovecot: the first mail process' NO is thrown away (design 5). */
-static bool
-on_ok(struct session *s, struct msgin *m)
-{
-	char user[512];
 	uint8_t prefix[160];
 	size_t n, input = s->in_len;
 
-	rd_str(&m->r, user, sizeof(user));
-	if (!msg_end(m))
-		return false;
-	if (m->id != s->request || (s->phase != SP_AUTH && s->phase != SP_HANDOFF))
-		return m->id != s->request;
-	if (s->phase == SP_HANDOFF)
-		drain_mail(s, false);
 	if (s->ssl != NULL && input > HANDOFF_INPUT_MAX)
 		input = HANDOFF_INPUT_MAX;
 	n = dlg_handoff_prefix(&s->dlg, prefix, sizeof(prefix));
@@ -215,7 +189,38 @@ on_ok(struct session *s, struct msgin *m)
 	wr_block(&out.w, prefix, n);
 	wr_block(&out.w, s->in, input);
 	send_auth(s);
+}
+
+static void
+owe(struct session *s, enum owed_no what)
+{
+	s->owed = what;
+	s->owed_by_ms = now_ms() + OWED_MS;
+	auth_owed_step(s);
+}
+
+/* Logged in.  A second AUTH_OK for the request is the auth client's retry after a
+ * reload of Dovecot: if a mail process refused, its NO must not reach the client
+ * (design 5). */
+static bool
+on_ok(struct session *s, struct msgin *m)
+{
+	char user[512];
+	uint8_t refused;
+
+	rd_str(&m->r, user, sizeof(user));
+	refused = rd_u8(&m->r);
+	if (!msg_end(m))
+		return false;
+	if (m->id != s->request || (s->phase != SP_AUTH && s->phase != SP_HANDOFF))
+		return m->id != s->request;
+	if (refused > (s->phase == SP_HANDOFF) || s->owed != NO_NONE)
+		return false;
 	s->phase = SP_HANDOFF;
+	if (refused)
+		owe(s, NO_DROPPED);
+	else
+		hand_over(s);
 	return true;
 }
 
@@ -242,18 +247,14 @@ on_handoff(struct session *s, struct msgin *m)
 	uint8_t result = rd_u8(&m->r);
 
 	rd_str(&m->r, text, sizeof(text));
-	if (!msg_end(m) || s->phase != SP_HANDOFF || m->id != s->request)
+	if (!msg_end(m) || s->phase != SP_HANDOFF || m->id != s->request || s->owed != NO_NONE)
 		return false;
 	switch (result) {
 	case 0:
 		handed_off(s);
 		return true;
 	case 1:
-		s->phase = SP_DIALOG;
-		if (drain_mail(s, true) > 0)
-			s->dlg.state = DLG_ST_COMMAND; /* the mail process' NO was the answer */
-		else
-			dlg_auth_fail(&s->dlg, DLG_FAIL_UNAVAILABLE, text);
+		owe(s, NO_ANSWER);
 		return true;
 	case 2:
 		s->phase = SP_DIALOG;
@@ -287,6 +288,8 @@ on_bye(struct session *s, struct msgin *m)
 		session_end(s, reasons[why]);
 		return true;
 	}
+	if (s->owed != NO_NONE)
+		auth_owed_late(s);
 	dlg_bye(&s->dlg, (enum dlg_bye)why);
 	session_close_after(s, reasons[why]);
 	if (s->deadline_ms > now_ms() + BYE_MS)
@@ -335,6 +338,49 @@ auth_lost(struct session *s)
 	dlg_bye(&s->dlg, DLG_BYE_INTERNAL);
 	s->told = true;
 	session_close_after(s, "Auth client gone");
+}
+
+/* ---- the NO of a mail process ----------------------------------------------- */
+
+static void
+owed_came(struct session *s)
+{
+	enum owed_no what = s->owed;
+
+	s->owed = NO_NONE;
+	if (s->phase != SP_HANDOFF)
+		return;
+	if (what == NO_DROPPED) {
+		hand_over(s);
+		return;
+	}
+	s->phase = SP_DIALOG;
+	s->dlg.state = DLG_ST_COMMAND; /* the command has its answer */
+}
+
+void
+auth_owed_step(struct session *s)
+{
+	char buf[2048], last = '\0';
+	ssize_t n;
+
+	while ((n = read(s->mail_fd, buf, sizeof(buf))) > 0) {
+		last = buf[n - 1];
+		if (s->owed == NO_ANSWER && (size_t)n <= sizeof(s->dlg.out) - s->dlg.out_len) {
+			memcpy(s->dlg.out + s->dlg.out_len, buf, (size_t)n);
+			s->dlg.out_len += (size_t)n;
+		}
+	}
+	if (last == '\n')
+		owed_came(s);
+}
+
+void
+auth_owed_late(struct session *s)
+{
+	s->owed = NO_NONE;
+	dlg_auth_fail(&s->dlg, DLG_FAIL_UNAVAILABLE,
+	    "Internal error occurred. Refer to server log for more information.");
 }
 
 bool

@@ -41,5 +41,9 @@ void auth_tell_id(struct session *s);
 void auth_ask(struct session *s, enum msg_type type);
 /* Read and act on one message.  True: something happened. */
 bool auth_step(struct session *s);
+/* Take what the mail channel has of a NO that is owed, and go on once it is whole. */
+void auth_owed_step(struct session *s);
+/* It did not come in time: the command is answered, the channel is of no more use. */
+void auth_owed_late(struct session *s);
 
 #endif

@@ -94,30 +94,25 @@ become_proxy(const struct worker *w)
 void
 single_serve(struct worker *w, const struct conn_info *info)
 {
-	struct pollfd p[2] = {{.fd = FD_CLIENT}, {.fd = FD_AUTH}};
+	struct pollfd p[3];
 	enum session_phase phase;
-	short client = 0, auth = 0;
 
 	session_begin(&session, w, info, FD_CLIENT, FD_AUTH, FD_SIGNER, FD_MAIL, now_ms());
 	phase = session.phase;
 	/* The first look costs less than a wait: the hello is usually there. */
 	if (phase != SP_END)
-		phase = session_move(&session, POLLIN, POLLIN, now_ms());
+		phase = session_move(&session, POLLIN, POLLIN);
 	while (phase != SP_END && phase != SP_PROXY) {
 		struct session_interest want;
 
 		session_interest(&session, &want);
-		p[0].fd = want.client != 0 ? FD_CLIENT : -1;
-		p[1].fd = want.auth != 0 ? FD_AUTH : -1;
-		p[0].events = want.client;
-		p[1].events = want.auth;
-		if (wait_for(p, 2, session.deadline_ms)) {
-			client = p[0].revents;
-			auth = p[1].revents;
-			phase = session_move(&session, client, auth, now_ms());
-		} else {
+		p[0] = (struct pollfd){.fd = want.client != 0 ? FD_CLIENT : -1, .events = want.client};
+		p[1] = (struct pollfd){.fd = want.auth != 0 ? FD_AUTH : -1, .events = want.auth};
+		p[2] = (struct pollfd){.fd = want.mail != 0 ? FD_MAIL : -1, .events = want.mail};
+		if (wait_for(p, 3, want.deadline))
+			phase = session_move(&session, p[0].revents, p[1].revents);
+		else
 			phase = session_timeout(&session);
-		}
 	}
 	if (phase == SP_PROXY)
 		become_proxy(w);

@@ -64,7 +64,7 @@ class AuthClient(puppet.PuppetTest):
         "message of the signer: CONN_TLS": message("CONN_TLS", 1),
         "message of the supervisor: STOP": message("STOP"),
         "HELLO": message("HELLO", 0, block("x") + u8(16) + u32(1) + block(b"")),
-        "its own words back": message("AUTH_OK", 1, block("alice")),
+        "its own words back": message("AUTH_OK", 1, block("alice") + u8(0)),
     }
 
     def test_BRK_01_malformed(self):

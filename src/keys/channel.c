@@ -10,6 +10,7 @@
 #include "keys/keystore.h"
 #include "keys/loop.h"
 #include "keys/peer.h"
+#include "keys/rate.h"
 #include "keys/resume.h"
 
 struct channel {
@@ -46,6 +47,8 @@ static struct channel channels[LOOP_FDS_MAX]; /* by descriptor */
 static unsigned int nchannels;
 static struct parked *parked, **parked_end = &parked;
 static uint32_t limit;
+static struct rate fault_lines;
+static unsigned int faults;
 static struct msgout out;
 static uint8_t inbuf[MSG_MAX];
 
@@ -53,6 +56,7 @@ void
 channels_init(uint32_t sign_limit)
 {
 	limit = sign_limit;
+	rate_init(&fault_lines, 1, 1, loop_now());
 }
 
 unsigned int
@@ -151,6 +155,17 @@ malformed(const struct channel *c, const char *what)
 	return FATE_CLOSE;
 }
 
+/* Seldom, but then perhaps at every handshake, and a client can have as many as he
+ * likes. */
+static void
+fault(const char *key)
+{
+	faults++;
+	if (rate_take(&fault_lines, loop_now()))
+		log_errx("a signature with %s was faulty and did not leave this process (%u so far): "
+		    "doubt this machine's memory or processor", key, faults);
+}
+
 static enum fate
 on_sign(int fd, struct msgin *m)
 {
@@ -168,7 +183,12 @@ on_sign(int fd, struct msgin *m)
 		c->left--;
 		return deliver(fd, &p);
 	}
-	log_warnx("connection %u: refused to sign: %s", c->conn, why);
+	if (status == SIGN_FAULTY) {
+		fault(why);
+		status = SIGN_FAILED;
+	} else {
+		log_warnx("connection %u: refused to sign: %s", c->conn, why);
+	}
 	answer_sign(fd, m->id, status, NULL, 0);
 	return FATE_CLOSE;
 }

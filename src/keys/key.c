@@ -94,23 +94,45 @@ key_served(const EVP_PKEY *key, char *error, size_t cap)
 	return false;
 }
 
-bool
+typedef int (*begin_fn)(EVP_MD_CTX *, EVP_PKEY_CTX **, const char *, OSSL_LIB_CTX *, const char *,
+    EVP_PKEY *, const OSSL_PARAM *);
+
+/* The same hash and padding for signing and for verifying. */
+static bool
+begin(begin_fn init, EVP_MD_CTX *ctx, EVP_PKEY *key, const struct scheme *s)
+{
+	EVP_PKEY_CTX *pctx = NULL;
+
+	if (init(ctx, &pctx, s->hash, NULL, NULL, key, NULL) != 1)
+		return false;
+	return !s->pss || (EVP_PKEY_CTX_set_rsa_padding(pctx, RSA_PKCS1_PSS_PADDING) == 1 &&
+	    EVP_PKEY_CTX_set_rsa_pss_saltlen(pctx, RSA_PSS_SALTLEN_DIGEST) == 1);
+}
+
+/*
+ * One faulty RSA signature made with the remainder theorem gives the factors away;
+ * faults in ECDSA and Ed25519 give the key.  OpenSSL checks only the first, and that
+ * before its last step.
+ */
+enum key_result
 key_sign(EVP_PKEY *key, const struct scheme *s, const uint8_t *tbs, size_t len, uint8_t *sig,
     size_t *siglen)
 {
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-	EVP_PKEY_CTX *pctx = NULL;
-	bool good;
+	enum key_result result = KEY_FAILED;
+	size_t room = *siglen;
 
-	good = ctx != NULL && EVP_DigestSignInit_ex(ctx, &pctx, s->hash, NULL, NULL, key, NULL) == 1;
-	if (good && s->pss)
-		good = EVP_PKEY_CTX_set_rsa_padding(pctx, RSA_PKCS1_PSS_PADDING) == 1 &&
-		    EVP_PKEY_CTX_set_rsa_pss_saltlen(pctx, RSA_PSS_SALTLEN_DIGEST) == 1;
-	if (good)
-		good = EVP_DigestSign(ctx, sig, siglen, tbs, len) == 1;
+	if (ctx != NULL && begin(EVP_DigestSignInit_ex, ctx, key, s) &&
+	    EVP_DigestSign(ctx, sig, siglen, tbs, len) == 1 && EVP_MD_CTX_reset(ctx) == 1 &&
+	    begin(EVP_DigestVerifyInit_ex, ctx, key, s))
+		result = EVP_DigestVerify(ctx, sig, *siglen, tbs, len) == 1 ? KEY_SIGNED : KEY_FAULTY;
 	EVP_MD_CTX_free(ctx);
 	ERR_clear_error();
-	return good;
+	if (result != KEY_SIGNED) {
+		explicit_bzero(sig, room);
+		*siglen = 0;
+	}
+	return result;
 }
 
 bool
@@ -119,17 +141,10 @@ key_consistent(EVP_PKEY *key)
 	static const struct scheme schemes[] = {{"SHA256", 0}, {NULL, 0}};
 	static const uint8_t text[] = "gatehouse-keys: one signature to see that the halves fit";
 	const struct scheme *s = &schemes[EVP_PKEY_is_a(key, "ED25519") ? 1 : 0];
-	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
 	size_t len = SIG_MAX;
 	uint8_t sig[SIG_MAX];
-	bool good;
 
-	good = ctx != NULL && key_sign(key, s, text, sizeof(text), sig, &len) &&
-	    EVP_DigestVerifyInit_ex(ctx, NULL, s->hash, NULL, NULL, key, NULL) == 1 &&
-	    EVP_DigestVerify(ctx, sig, len, text, sizeof(text)) == 1;
-	EVP_MD_CTX_free(ctx);
-	ERR_clear_error();
-	return good;
+	return key_sign(key, s, text, sizeof(text), sig, &len) == KEY_SIGNED;
 }
 
 enum key_type

@@ -37,8 +37,14 @@ struct key_description {
 /* False: no memory. */
 bool key_describe(EVP_PKEY *key, struct key_description *k);
 
-/* Hash and sign.  *siglen: room in sig, at least SIG_MAX; set to the length. */
-bool key_sign(EVP_PKEY *key, const struct scheme *s, const uint8_t *tbs, size_t len,
+enum key_result {
+	KEY_SIGNED,
+	KEY_FAILED, /* OpenSSL could not */
+	KEY_FAULTY  /* it could, and the key's own public half does not verify it */
+};
+/* Hash, sign and verify.  *siglen: room in sig, at least SIG_MAX; set to the length.
+ * Unless it is KEY_SIGNED the length is 0 and nothing is left in sig. */
+enum key_result key_sign(EVP_PKEY *key, const struct scheme *s, const uint8_t *tbs, size_t len,
     uint8_t *sig, size_t *siglen);
 
 /*

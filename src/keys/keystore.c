@@ -14,6 +14,7 @@ struct entry {
 	size_t len;
 	char *password; /* NULL: none; the same */
 	EVP_PKEY *key;
+	char name[256]; /* for messages */
 };
 
 static struct entry entries[KEYSTORE_MAX];
@@ -52,12 +53,14 @@ slurp(int fd, uint8_t *buf, size_t *len, char *error, size_t cap)
 }
 
 bool
-keystore_read(unsigned int index, int fd, const char *password, char *error, size_t cap)
+keystore_read(unsigned int index, int fd, const char *name, const char *password, char *error,
+    size_t cap)
 {
 	uint8_t *buf = OPENSSL_malloc(KEY_FILE_MAX);
 	struct entry *e = &entries[index];
 	bool good = false;
 
+	str_copy(e->name, sizeof(e->name), name);
 	if (buf == NULL) {
 		snprintf(error, cap, "finds no memory");
 		return false;
@@ -135,5 +138,13 @@ keystore_sign(const struct sign_request *q, uint8_t *sig, size_t *siglen, const 
 	}
 	*siglen = SIG_MAX;
 	*why = "OpenSSL could not sign";
-	return key_sign(key, s, q->tbs, q->len, sig, siglen) ? SIGN_GOOD : SIGN_FAILED;
+	switch (key_sign(key, s, q->tbs, q->len, sig, siglen)) {
+	case KEY_SIGNED:
+		return SIGN_GOOD;
+	case KEY_FAULTY:
+		*why = entries[q->key].name;
+		return SIGN_FAULTY;
+	default:
+		return SIGN_FAILED;
+	}
 }

@@ -15,9 +15,10 @@
 #define KEYSTORE_MAX 64
 #define KEY_FILE_MAX 65536 /* bytes */
 
-/* Take a key file's bytes, all of it, and its password ("": none) into slot index.
- * The descriptor stays the caller's.  False: error says why. */
-bool keystore_read(unsigned int index, int fd, const char *password, char *error, size_t cap);
+/* Take a key file's bytes, all of it, its name and its password ("": none) into slot
+ * index.  The descriptor stays the caller's.  False: error says why. */
+bool keystore_read(unsigned int index, int fd, const char *name, const char *password,
+    char *error, size_t cap);
 
 /* Parse what was taken, sign with it and verify, and wipe it.  False: error
  * says why ("is encrypted", ...), as the rest of a sentence that begins with the
@@ -31,10 +32,12 @@ enum sign_status {
 	SIGN_GOOD,
 	SIGN_REFUSED,  /* the content or the scheme: why says which */
 	SIGN_TOO_MANY, /* counted by the caller */
-	SIGN_FAILED    /* no such key, or OpenSSL */
+	SIGN_FAILED,   /* no such key, or OpenSSL */
+	SIGN_FAULTY    /* made, and did not verify; the worker is told SIGN_FAILED */
 };
 
-/* Check and sign.  sig holds SIG_MAX bytes; why is a static text. */
+/* Check and sign.  sig holds SIG_MAX bytes; why is a text that stays: the reason, or
+ * for SIGN_FAULTY the key's name. */
 enum sign_status keystore_sign(const struct sign_request *q, uint8_t *sig, size_t *siglen,
     const char **why);
 

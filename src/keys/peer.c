@@ -77,7 +77,7 @@ on_key(struct msgin *m)
 	char name[256], password[KEY_PASSWORD_MAX + 1];
 	int fd;
 
-	rd_str(&m->r, name, sizeof(name)); /* the supervisor's words name it, not ours */
+	rd_str(&m->r, name, sizeof(name)); /* KEY_INFO goes without: the supervisor knows it */
 	rd_str(&m->r, password, sizeof(password));
 	fd = msg_take_fd(m, 0);
 	if (!collecting) {
@@ -87,7 +87,7 @@ on_key(struct msgin *m)
 		narrived++;
 	} else {
 		arrivals[m->id].asked = true;
-		keystore_read(m->id, fd, password, arrivals[m->id].error,
+		keystore_read(m->id, fd, name, password, arrivals[m->id].error,
 		    sizeof(arrivals[m->id].error));
 		narrived++;
 	}

@@ -84,7 +84,7 @@ rehearse(EVP_PKEY *key, const uint16_t *algs, size_t nalgs, const char *old_form
 		    EVP_PKEY_get_bits(key), content_check(tbs, sizeof(tbs), &(const char *){""}));
 		size_t len = sizeof(sig);
 
-		good = s != NULL && key_sign(key, s, tbs, sizeof(tbs), sig, &len);
+		good = s != NULL && key_sign(key, s, tbs, sizeof(tbs), sig, &len) == KEY_SIGNED;
 	}
 	EVP_PKEY_free(key);
 	return good;

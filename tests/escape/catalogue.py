@@ -23,7 +23,7 @@ def names_in(path):
             text = f.read()
     except FileNotFoundError:
         return set()
-    return set(re.findall(r"^\s*(?:class|def) (\w+)", text, re.M))
+    return set(re.findall(r"^\s*(?:class |def |cmocka_unit_test\()(\w+)", text, re.M))
 
 
 def wrong(how, rest, here, rows, phases):

@@ -5,7 +5,7 @@
  * comes out only after it was put in, once, and to its own service; the auth client
  * hears of each proof before the worker; one session for each connection.
  */
-/* SRC: src/keys/channel.c src/keys/resume.c src/keys/content.c src/ipc/msg.c src/ipc/codec.c src/ipc/conn.c src/common/log.c src/common/str.c */
+/* SRC: src/keys/channel.c src/keys/rate.c src/keys/resume.c src/keys/content.c src/ipc/msg.c src/ipc/codec.c src/ipc/conn.c src/common/log.c src/common/str.c */
 /* LIBS: -lcrypto */
 #include <fcntl.h>
 #include <stdlib.h>

@@ -55,7 +55,7 @@ sign_it(EVP_PKEY *key, const struct scheme *s, const struct sign_request *q)
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
 	EVP_PKEY_CTX *pctx = NULL;
 
-	if (!key_sign(key, s, q->tbs, q->len, sig, &len) ||
+	if (key_sign(key, s, q->tbs, q->len, sig, &len) != KEY_SIGNED ||
 	    EVP_DigestVerifyInit_ex(ctx, &pctx, s->hash, NULL, NULL, key, NULL) != 1)
 		abort();
 	if (s->pss && EVP_PKEY_CTX_set_rsa_padding(pctx, RSA_PKCS1_PSS_PADDING) != 1)

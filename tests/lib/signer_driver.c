@@ -138,7 +138,7 @@ static int
 spawn(struct signer *s, const struct signer_options *o)
 {
 	struct exec_fds f = {.settings = settings_fd(o), .filters = filters_fd(),
-	    .image = open(SIGNER_IMAGE, O_RDONLY | O_CLOEXEC)};
+	    .image = open(o->image != NULL ? o->image : SIGNER_IMAGE, O_RDONLY | O_CLOEXEC)};
 	int pair[2], log[2];
 
 	if (f.settings == -1 || f.filters == -1 || f.image == -1 ||

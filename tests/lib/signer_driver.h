@@ -17,6 +17,7 @@
 #include "ipc/settings.h"
 
 #define SIGNER_IMAGE "build/libexec/gatehouse-keys"
+#define SIGNER_FAULTY "build/faulty/gatehouse-keys" /* faulty_sign.c */
 #define SIGNER_KEYS_MAX 16
 
 struct signer_key {
@@ -26,6 +27,7 @@ struct signer_key {
 };
 
 struct signer_options {
+	const char *image; /* NULL: SIGNER_IMAGE */
 	uint32_t sign_limit; /* 0: 1 */
 	uint32_t arena_bytes; /* 0: 4 MiB */
 	uint32_t session_lifetime_ms;

@@ -185,7 +185,7 @@ first_process(struct entering *e)
 		return failed(e, "personality");
 	if (fds_place(e->req, &e->alive_fd) == -1)
 		return failed(e, "descriptors");
-	if (!root_enter(e) || !caps_lock(e))
+	if (!score_enter(e) || !root_enter(e) || !caps_lock(e))
 		return false;
 	/* Without a user namespace the steps so far needed the caller's rights. */
 	if (!e->userns && !ids_enter(e))

@@ -1,7 +1,7 @@
 /*
  * Starting a process behind its walls: the layers from ids to the outer seccomp
  * filter, then exec of a sealed memfd (design 3; mechanisms 2 and 3).  One
- * mechanism a file: ids.c ns.c root.c caps.c limits.c fds.c; this header is the
+ * mechanism a file: ids.c ns.c score.c root.c caps.c limits.c fds.c; this header is the
  * only door.  Used by the supervisor and by `gatehouse confine`.
  */
 #ifndef CONFINE_CONFINE_H
@@ -38,6 +38,10 @@ struct confine_req {
 	uint64_t optional;             /* bit (1 << LAYER_x): confine_optional names it */
 	struct confine_fd fds[CONFINE_FDS_MAX]; /* everything else is closed */
 	unsigned int nfds;
+	/* Not NEED_OFF: score_fd becomes the process's own oom_score_adj, to read and write,
+	 * for the scores of what it starts later, when no /proc is in reach. */
+	enum layer_need score_need;
+	int score_fd;
 	/* Landlock and memory-deny-write-execute before exec, for a program that does
 	 * not enter them by itself; NULL: it does (confine/late.h).  Not dumpable does
 	 * not outlast exec: an image that is not readable sees to that. */

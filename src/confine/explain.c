@@ -24,6 +24,7 @@ static const char *const way_out[LAYER__MAX] = {
     [LAYER_UTSNS] = "needs CAP_SYS_ADMIN or a user namespace",
     [LAYER_CGROUPNS] = "needs CAP_SYS_ADMIN or a user namespace",
     [LAYER_NESTING] = "needs a user namespace, and a /proc/sys/user that can be written in it",
+    [LAYER_OOM_SCORE] = "needs a /proc in which a process can write its own oom_score_adj",
     [LAYER_ROOT] = "mounting must be possible in a mount namespace of its own",
     [LAYER_CAPS] = "capset and prctl must not be filtered around us",
     [LAYER_SECUREBITS] = "needs CAP_SETPCAP or a user namespace",
@@ -52,7 +53,7 @@ list_missing(const struct policy *p, char *dst, size_t cap)
 static bool
 wants_userns(const struct start *s)
 {
-	return s->layer >= LAYER_MOUNTNS && s->layer <= LAYER_ROOT &&
+	return s->layer >= LAYER_MOUNTNS && s->layer <= LAYER_ROOT && s->layer != LAYER_OOM_SCORE &&
 	    s->rep.state[LAYER_USERNS] >= LAYER_ABSENT;
 }
 

@@ -20,6 +20,8 @@ first_above(const struct confine_req *req)
 	for (unsigned int i = 0; i < req->nfds; i++)
 		if (req->fds[i].to >= base)
 			base = req->fds[i].to + 1;
+	if (req->score_need != NEED_OFF && req->score_fd >= base)
+		base = req->score_fd + 1;
 	return base;
 }
 

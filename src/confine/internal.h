@@ -47,6 +47,8 @@ bool ns_enter_user(struct entering *e);
 bool ns_enter_rest(struct entering *e);
 /* ns.c: then no further one, by the limits of the user namespace that was made */
 bool ns_forbid_nesting(struct entering *e);
+/* score.c: oom_score_adj, while /proc is there */
+bool score_enter(struct entering *e);
 /* root.c */
 bool root_enter(struct entering *e);
 /* caps.c: securebits, bounding and ambient set, while we may; then the other sets */

@@ -20,6 +20,7 @@ static const struct {
     [LAYER_UTSNS] = {"uts namespace", "uts"},
     [LAYER_CGROUPNS] = {"cgroup namespace", "cgroup"},
     [LAYER_NESTING] = {"no nesting", "nesting"},
+    [LAYER_OOM_SCORE] = {"oom score", "oom-score"},
     [LAYER_ROOT] = {"root", "root"},
     [LAYER_CAPS] = {"capabilities", "caps"},
     [LAYER_SECUREBITS] = {"securebits", "securebits"},

@@ -19,6 +19,7 @@ enum layer {
 	LAYER_UTSNS,
 	LAYER_CGROUPNS,
 	LAYER_NESTING,      /* no user namespace, inotify or fanotify instance can be made inside */
+	LAYER_OOM_SCORE,    /* oom_score_adj raised */
 	LAYER_ROOT,         /* empty (or one-directory) read-only root */
 	LAYER_CAPS,         /* all five sets as the policy says */
 	LAYER_SECUREBITS,   /* set and locked */

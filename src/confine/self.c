@@ -61,6 +61,7 @@ want_all(struct policy *p)
 	for (int i = 0; i < PNS__MAX; i++)
 		p->ns[i] = NEED_OPTIONAL;
 	p->nesting = NEED_OPTIONAL;
+	p->oom_need = NEED_OPTIONAL; /* 0: as it is, but written */
 	p->groups_none = true;
 	p->root = PROOT_EMPTY;
 	p->root_need = NEED_OPTIONAL;

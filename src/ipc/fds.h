@@ -29,6 +29,7 @@ enum fixed_fd {
 	FD_WORKER_FILTERS = 12,
 	FD_WORKER_IMAGE = 13,
 	FD_WORKER_LOG = 14, /* becomes a worker's FD_LOG: its lines are not the launcher's */
+	FD_OOM_SCORE = 15,  /* its own oom_score_adj: those of its workers come from it */
 	/* the key signer only: nothing more; keys come by message */
 
 	FD_FIRST_FREE = 16 /* descriptors that come later start here or above */

@@ -71,6 +71,8 @@ struct worker_settings {
 	struct ca_settings cas[SETTINGS_CAS_MAX];
 };
 
+#define OOM_SCORE_INHERIT UINT16_MAX
+
 struct service_settings {
 	uint8_t enabled;
 	uint8_t model; /* enum worker_model */
@@ -79,6 +81,7 @@ struct service_settings {
 	uint32_t process_limit;
 	uint32_t process_min_avail;
 	uint64_t vsz_limit; /* bytes */
+	uint16_t oom_score; /* workers' oom_score_adj is at least this; OOM_SCORE_INHERIT: as it is */
 	uint32_t idle_kill_ms;
 	uint32_t template_max_uses;
 	uint32_t template_max_age_ms;

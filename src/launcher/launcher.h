@@ -114,7 +114,14 @@ void workers_missed(enum service s, uint64_t now); /* a connection found none re
 void workers_tick(uint64_t now);
 
 /* spawn.c: fork and exec of the worker image; the control end, -1 with errno. */
-int spawn_worker(enum service s, uint8_t model, uint64_t vsz_limit, pid_t *pid);
+int spawn_worker(enum service s, const struct service_settings *set, pid_t *pid);
+
+/* score.c: the launcher's own oom_score_adj, which what it forks inherits */
+/* False: FD_OOM_SCORE is not there, and workers have our score. */
+bool score_init(void);
+/* At least that, for a fork; *before is what score_back() takes.  -1 with errno. */
+int score_raise(uint16_t least, int *before);
+void score_back(int before);
 
 /* accept.c */
 void accept_on(struct listener *l, uint64_t now);

@@ -168,11 +168,13 @@ static void
 fill_descriptors(void)
 {
 	static const int empty[] = {0, 1, FD_CLIENT, FD_AUTH, FD_SIGNER, FD_MAIL, FD_SETTINGS,
-	    FD_FILTERS, FD_IMAGE, FD_FIRST_FREE - 1};
+	    FD_FILTERS, FD_IMAGE};
 
 	for (size_t i = 0; i < sizeof(empty) / sizeof(empty[0]); i++)
 		if (dup2(FD_LOG, empty[i]) == -1)
 			fatal(EX_OSERR, "cannot place descriptor %d", empty[i]);
+	if (!score_init() && dup2(FD_LOG, FD_OOM_SCORE) == -1)
+		fatal(EX_OSERR, "cannot place descriptor %d", FD_OOM_SCORE);
 }
 
 static void

@@ -45,15 +45,20 @@ child(enum service s, uint8_t model, uint64_t vsz_limit, int control)
 }
 
 int
-spawn_worker(enum service s, uint8_t model, uint64_t vsz_limit, pid_t *pid)
+spawn_worker(enum service s, const struct service_settings *set, pid_t *pid)
 {
-	int pair[2];
+	int pair[2], score;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) == -1)
 		return -1;
-	*pid = fork();
-	if (*pid == 0)
-		child(s, model, vsz_limit, pair[1]);
+	/* A score is inherited, and cannot be had behind the fork: there is no /proc. */
+	*pid = -1;
+	if (score_raise(set->oom_score, &score) == 0) {
+		*pid = fork();
+		if (*pid == 0)
+			child(s, set->model, set->vsz_limit, pair[1]);
+		score_back(score);
+	}
 	close(pair[1]);
 	if (*pid == -1) {
 		int saved = errno;

@@ -110,7 +110,7 @@ workers_start_process(enum service s, uint64_t now)
 
 	if (w == NULL || now < st->start_after)
 		return false;
-	fd = spawn_worker(s, st->set.model, st->set.vsz_limit, &pid);
+	fd = spawn_worker(s, &st->set, &pid);
 	if (fd == -1) {
 		log_warn("%s-login: cannot start a worker", service_name(s));
 		workers_start_failed(st, now);

@@ -133,6 +133,7 @@ int parse_of(struct parser *ps, const char *what, const struct word *table, uint
 int parse_number(struct parser *ps, const char *what, uint64_t max, uint64_t *value); /* K M G */
 int parse_keyword(struct parser *ps, const char *word);
 int parse_need(struct parser *ps, enum layer_need *need);
+int parse_why(struct parser *ps, char *dst, size_t cap); /* why "REASON" */
 
 /* ---- parse_layers.c: one statement each, after its first word ---- */
 int parse_st_follows(struct parser *ps);
@@ -143,6 +144,7 @@ int parse_st_namespaces(struct parser *ps);
 int parse_st_root(struct parser *ps);
 int parse_st_landlock(struct parser *ps);
 int parse_st_nesting(struct parser *ps);
+int parse_st_oom_score(struct parser *ps);
 int parse_st_mdwe(struct parser *ps);
 int parse_st_seccomp(struct parser *ps);
 int parse_st_memory(struct parser *ps);

@@ -190,6 +190,21 @@ check_ancestors(const struct policy_set *s, enum policy_id id, struct diag *d)
 	return 0;
 }
 
+/* /proc is in reach when a process starts, and not in a later phase of it. */
+static int
+check_score(const struct policy_set *s, enum policy_id id, struct diag *d)
+{
+	const struct policy *p = &s->policy[id], *outer = outer_of(s, id);
+
+	if (known[id].follows[0] == '\0' || p->oom_need == NEED_OFF ||
+	    (p->oom_need <= outer->oom_need && p->oom_score <= outer->oom_score))
+		return 0;
+	diag_set(d, p->file, 0, 0, "oom-score: more than policy %s says, and this is the same process",
+	    outer->name);
+	diag_hint(d, "a process gets its score at its start: the same, or more, in %s", outer->name);
+	return -1;
+}
+
 static void
 fingerprint(struct policy_set *s, enum policy_id id)
 {
@@ -236,6 +251,7 @@ load_all(struct policy_set *s, const char *dir, const char *site_dir, bool allow
 			return -1;
 	for (int i = 0; i < POL__MAX; i++) {
 		if (check_ancestors(s, (enum policy_id)i, d) == -1 ||
+		    check_score(s, (enum policy_id)i, d) == -1 ||
 		    policy_compile(&s->policy[i], arch, &s->whole[i], d) == -1)
 			return -1;
 		fingerprint(s, (enum policy_id)i);

@@ -30,7 +30,7 @@ const struct word policy_cap_words[] = {{"chown", CAP_CHOWN}, {"dac_override", C
     {"sys_resource", CAP_SYS_RESOURCE}, {NULL, 0}};
 
 const struct word policy_fd_type_words[] = {{"pipe", 0}, {"tcp", 0}, {"seqpacket", 0},
-    {"stream", 0}, {"memfd", 0}, {"listen", 0}, {"epoll", 0}, {"any", 0}, {NULL, 0}};
+    {"stream", 0}, {"memfd", 0}, {"listen", 0}, {"epoll", 0}, {"file", 0}, {"any", 0}, {NULL, 0}};
 
 const char *
 policy_ns_name(enum policy_ns ns)

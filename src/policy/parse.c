@@ -154,6 +154,16 @@ parse_need(struct parser *ps, enum layer_need *need)
 	return 0;
 }
 
+int
+parse_why(struct parser *ps, char *dst, size_t cap)
+{
+	if (parse_keyword(ps, "why") == -1)
+		return -1;
+	if (ps->t.kind != TOK_STRING || strlen(ps->t.text) < 3 || !str_copy(dst, cap, ps->t.text))
+		return parse_error(ps, "expected the reason in quotes, 3 to %zu bytes", cap - 1);
+	return parse_next(ps);
+}
+
 static int
 st_policy(struct parser *ps)
 {
@@ -260,6 +270,8 @@ static const struct statement {
 	"namespaces user NEED mount NEED net NEED pid NEED ipc NEED uts NEED cgroup NEED"},
     {"nesting", parse_st_nesting, true, false,
 	"nesting none required|optional|off"},
+    {"oom-score", parse_st_oom_score, true, false,
+	"oom-score NUMBER [required|optional] why \"REASON\""},
     {"root", parse_st_root, true, true,
 	"root host, or root empty|sockets read-only [NEED]"},
     {"landlock", parse_st_landlock, true, true,

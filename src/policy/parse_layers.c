@@ -252,6 +252,26 @@ parse_st_nesting(struct parser *ps)
 	return parse_need(ps, &ps->p->nesting);
 }
 
+/* oom-score 300 optional why "..." */
+int
+parse_st_oom_score(struct parser *ps)
+{
+	struct policy *p = ps->p;
+	uint64_t score = 0;
+
+	if (parse_number(ps, "oom_score_adj", POLICY_OOM_SCORE_MAX, &score) == -1)
+		return -1;
+	p->oom_score = (unsigned int)score;
+	if (parse_is(ps, TOK_WORD, "off")) {
+		parse_error(ps, "a score that is off");
+		diag_hint(ps->d, "without this statement the score is inherited");
+		return -1;
+	}
+	if (maybe_need(ps, &p->oom_need) == -1)
+		return -1;
+	return parse_why(ps, p->oom_why, sizeof(p->oom_why));
+}
+
 int
 parse_st_mdwe(struct parser *ps)
 {

@@ -338,12 +338,8 @@ parse_rule(struct parser *ps, enum policy_action action)
 		diag_hint(ps->d, "end it with: why \"what needs this call\"");
 		return -1;
 	}
-	if (parse_next(ps) == -1)
+	if (parse_why(ps, r->why, sizeof(r->why)) == -1)
 		return -1;
-	if (ps->t.kind != TOK_STRING || strlen(ps->t.text) < 3 ||
-	    !str_copy(r->why, sizeof(r->why), ps->t.text))
-		return parse_error(ps, "expected the reason in quotes, 3 to %zu bytes",
-		    sizeof(r->why) - 1);
 	ps->p->nrules++;
-	return parse_next(ps);
+	return 0;
 }

@@ -63,6 +63,7 @@ enum policy_cmp {
 #define POLICY_FDS_MAX 24
 #define POLICY_LIMITS_MAX 16
 #define POLICY_REACH_MAX 16
+#define POLICY_OOM_SCORE_MAX 1000
 #define POLICY_SOURCES_MAX 5 /* the file itself and what it includes */
 
 struct policy_cond {
@@ -142,6 +143,9 @@ struct policy {
 	struct policy_reach reach[POLICY_REACH_MAX];
 	unsigned int nreach;
 	enum layer_need nesting; /* need of "nothing can be nested in the user namespace" */
+	enum layer_need oom_need; /* of oom-score; NEED_OFF: inherited */
+	unsigned int oom_score;   /* oom_score_adj is raised to this and never lowered */
+	char oom_why[160];
 	enum layer_need mdwe;
 	enum layer_need seccomp;
 	enum layer_need secret_memory; /* key signer: memory secret required|optional */

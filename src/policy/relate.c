@@ -177,6 +177,9 @@ tell_layers(const struct policy *base, const struct policy *site, const struct t
 			wider(t, "landlock", policy_reach_name(site->reach[i].kind));
 	if (site->nesting < base->nesting)
 		wider(t, "nesting", "");
+	if (site->oom_need < base->oom_need ||
+	    (base->oom_need != NEED_OFF && site->oom_score < base->oom_score))
+		wider(t, "oom-score", "");
 	if (site->mdwe < base->mdwe)
 		wider(t, "mdwe", "");
 	if (site->secret_memory < base->secret_memory)

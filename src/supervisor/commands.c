@@ -165,19 +165,28 @@ try_signer(const struct plan *p)
 }
 
 static void
-print_kernel(void)
+print_kernel(const struct layer_report *rep)
 {
-	struct layer_report rep = {0};
-
-	confine_probe(&rep);
-	printf("kernel    Landlock ABI %u\n", rep.landlock_abi);
+	printf("kernel    Landlock ABI %u\n", rep->landlock_abi);
 	for (int l = 0; l < LAYER__MAX; l++) {
-		if (rep.state[l] == LAYER_NOT_ASKED)
+		if (rep->state[l] == LAYER_NOT_ASKED)
 			continue;
 		printf("kernel    %-24s %s%s%s\n", layer_name((enum layer)l),
-		    layer_state_name((enum layer_state)rep.state[l]),
-		    rep.err[l] != 0 ? ": " : "", rep.err[l] != 0 ? strerror(rep.err[l]) : "");
+		    layer_state_name((enum layer_state)rep->state[l]),
+		    rep->err[l] != 0 ? ": " : "", rep->err[l] != 0 ? strerror(rep->err[l]) : "");
 	}
+}
+
+/* The one layer that workers have and the signer, which is tried, has not. */
+static bool
+score_possible(const struct plan *p, const struct layer_report *rep)
+{
+	if (p->score_need != NEED_REQUIRED || rep->state[LAYER_OOM_SCORE] == LAYER_ENFORCED ||
+	    (p->conf.confine_optional >> LAYER_OOM_SCORE & 1) != 0)
+		return true;
+	printf("workers   the layer \"%s\" is required and not enforced; or without this wall: "
+	       "`confine_optional = %s`\n", layer_name(LAYER_OOM_SCORE), layer_word(LAYER_OOM_SCORE));
+	return false;
 }
 
 static void
@@ -225,6 +234,7 @@ print_blocks(const struct config *c)
 int
 check_main(int argc, char **argv)
 {
+	struct layer_report rep = {0};
 	struct diag d = {0};
 	const char *file;
 	struct plan *p;
@@ -240,10 +250,12 @@ check_main(int argc, char **argv)
 	printf("config    %s: %u listeners\n", file, p->conf.nlisteners);
 	print_services(&p->conf);
 	print_blocks(&p->conf);
-	print_kernel();
+	confine_probe(&rep);
+	print_kernel(&rep);
 	print_policies(p);
+	good = score_possible(p, &rep);
 	fflush(stdout);
-	good = try_signer(p);
+	good = try_signer(p) && good;
 	printf("%s\n", good ? "gatehouse would start" : "gatehouse would not start");
 	plan_free(p);
 	return good ? EX_OK : EX_CONFIG;

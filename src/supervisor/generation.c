@@ -211,6 +211,19 @@ on_key_info(struct generation *g, struct helper *h, struct msgin *m)
 	return true;
 }
 
+/* "imap template" */
+static bool
+wants_score(const struct plan *p, const char *what)
+{
+	static const char *const models[] = {
+	    [MODEL_FORK] = " template", [MODEL_EXEC] = " exec", [MODEL_POOLED] = " pool"};
+
+	for (uint8_t m = MODEL_FORK; m <= MODEL_POOLED; m++)
+		if (strstr(what, models[m]) != NULL)
+			return p->policies.policy[plan_worker_policy(m)].oom_need != NEED_OFF;
+	return false;
+}
+
 static bool
 on_worker_layers(struct generation *g, struct helper *h, struct msgin *m)
 {
@@ -224,6 +237,8 @@ on_worker_layers(struct generation *g, struct helper *h, struct msgin *m)
 	if (!msg_end(m) || layer_report_unpack(&late, p, len) == -1)
 		return false;
 	rep = h->layers;
+	if (wants_score(g->plan, what))
+		layer_report_merge(&rep, &h->for_workers);
 	layer_report_merge(&rep, &late);
 	layer_report_text(&rep, text, sizeof(text));
 	logger_line('I', "gatehouse-login %s: %s", what, text);

@@ -33,6 +33,7 @@ struct helper {
 	struct logpipe log;
 	struct logpipe worker_log; /* of the launcher: what its workers write */
 	struct layer_report layers;
+	struct layer_report for_workers; /* of the launcher: what it holds for them, not for itself */
 	unsigned int failures;     /* in a row; the back-off doubles with each */
 	uint64_t restart_at, started_at;
 	struct stats stats;        /* of the auth client: what it said last */

@@ -53,6 +53,16 @@ account(const struct plan *p, enum role role, struct confine_req *req)
 	req->gid = role == R_LAUNCHER ? p->login_gid : role == R_AUTH ? p->auth_gid : p->keys_gid;
 }
 
+/* It is its workers' scores that the launcher can raise. */
+static void
+take_out_score(struct helper *h)
+{
+	h->for_workers.state[LAYER_OOM_SCORE] = h->layers.state[LAYER_OOM_SCORE];
+	h->for_workers.err[LAYER_OOM_SCORE] = h->layers.err[LAYER_OOM_SCORE];
+	h->layers.state[LAYER_OOM_SCORE] = LAYER_NOT_ASKED;
+	h->layers.err[LAYER_OOM_SCORE] = 0;
+}
+
 static int
 spawn(struct helper *h, const struct plan *p, int control, int log, int worker_log,
     struct diag *d)
@@ -77,8 +87,15 @@ spawn(struct helper *h, const struct plan *p, int control, int log, int worker_l
 		add_fd(&req, p->filters_fd[IMAGE_LOGIN], FD_WORKER_FILTERS);
 		add_fd(&req, p->image_fd[IMAGE_LOGIN], FD_WORKER_IMAGE);
 		add_fd(&req, worker_log, FD_WORKER_LOG);
+		req.score_need = p->score_need;
+		req.score_fd = FD_OOM_SCORE;
 	}
-	return confine_spawn(&req, 0, &h->pid, &h->layers, d);
+	memset(&h->for_workers, 0, sizeof(h->for_workers));
+	if (confine_spawn(&req, 0, &h->pid, &h->layers, d) == -1)
+		return -1;
+	if (h->role == R_LAUNCHER)
+		take_out_score(h);
+	return 0;
 }
 
 static void

@@ -213,6 +213,29 @@ try_all_tls_settings(const struct config *c, struct diag *d)
 	return 0;
 }
 
+enum policy_id
+plan_worker_policy(uint8_t model)
+{
+	static const enum policy_id of[] = {[MODEL_FORK] = POL_TEMPLATE, [MODEL_EXEC] = POL_LOGIN,
+	    [MODEL_POOLED] = POL_POOL};
+
+	return of[model];
+}
+
+/* The launcher gives workers their scores, as their policies say. */
+static void
+worker_scores(struct plan *p, struct launcher_settings *s)
+{
+	for (int i = 0; i < SERVICE__MAX; i++) {
+		const struct policy *pol = &p->policies.policy[plan_worker_policy(s->service[i].model)];
+
+		s->service[i].oom_score =
+		    pol->oom_need != NEED_OFF ? (uint16_t)pol->oom_score : OOM_SCORE_INHERIT;
+		if (s->service[i].enabled && pol->oom_need > p->score_need)
+			p->score_need = pol->oom_need;
+	}
+}
+
 static int
 make_settings(struct plan *p, struct worker_settings *worker, struct diag *d)
 {
@@ -231,6 +254,7 @@ make_settings(struct plan *p, struct worker_settings *worker, struct diag *d)
 	if (try_all_tls_settings(c, d) == -1)
 		goto out;
 	config_to_launcher(c, &launcher);
+	worker_scores(p, &launcher);
 	late_plan_from(c, &pol[POL_LAUNCHER], &launcher.plan);
 	launcher_settings_pack(&w, &launcher);
 	if (seal_settings(p, IMAGE_LAUNCHER, &w, d) == -1)

@@ -47,6 +47,7 @@ struct plan {
 	int image_fd[IMAGE__MAX];
 	int settings_fd[IMAGE__MAX];
 	int filters_fd[IMAGE__MAX]; /* each one's FD_FILTERS */
+	enum layer_need score_need; /* of the launcher's FD_OOM_SCORE: some worker's policy wants it */
 };
 
 /* Where programs and policies are when run from a build tree: fills the
@@ -56,6 +57,9 @@ void plan_build_tree(struct config *defaults);
 /* NULL, and d: what is wrong and what to do.  warn: notices, one a line. */
 struct plan *plan_load(const char *config_file, FILE *warn, struct diag *d);
 void plan_free(struct plan *p);
+
+/* The policy that a worker of this model starts under. */
+enum policy_id plan_worker_policy(uint8_t model);
 
 /* What an account or a certificate looks like, for `gatehouse check`. */
 void plan_describe(const struct plan *p, FILE *out);

@@ -47,6 +47,9 @@ static const struct {
     [LAYER_NESTING] = {"no namespace, inotify or fanotify instance can be made inside of ours",
 	"only seccomp keeps a process from making a user namespace of its own, with every "
 	"capability in it", "a user namespace, and a /proc/sys/user that can be written in it"},
+    [LAYER_OOM_SCORE] = {"when memory runs out, workers end before what all of them need",
+	"when memory runs out, the kernel may end the launcher, the signer or the auth client first",
+	"a /proc in which a process can write its own oom_score_adj"},
     [LAYER_ROOT] = {"the root is an empty read-only directory",
 	"chroot into a removed directory instead, where that is possible",
 	"mounting in a mount namespace of its own has to be possible"},
@@ -92,6 +95,8 @@ need_of(const struct policy_set *s, enum layer l)
 			need = p->ns[l - LAYER_USERNS]; /* the same order */
 		else if (l == LAYER_NESTING)
 			need = p->nesting;
+		else if (l == LAYER_OOM_SCORE)
+			need = p->oom_need;
 		else if (l == LAYER_ROOT)
 			need = p->root == PROOT_HOST ? NEED_OFF : p->root_need;
 		else if (l == LAYER_CAPS)

@@ -148,6 +148,9 @@ policy_explain(FILE *f, const struct policy *p)
 		    p->root == PROOT_EMPTY ? "an empty read-only directory"
 					   : "a read-only directory that holds the login sockets",
 		    p->caps == 0 ? "none" : "some");
+	if (p->oom_need != NEED_OFF)
+		fprintf(f, "Its oom_score_adj is raised to %u%s: %s\n", p->oom_score,
+		    p->oom_need == NEED_OPTIONAL ? " where that is possible" : "", p->oom_why);
 }
 
 void
@@ -164,6 +167,15 @@ policy_explain_json(FILE *f, const struct policy *p)
 	json_string(f, p->follows);
 	fprintf(f, ",\"within\":");
 	json_string(f, p->within);
+	fprintf(f, ",\"oom_score\":");
+	if (p->oom_need != NEED_OFF) {
+		fprintf(f, "{\"adj\":%u,\"need\":\"%s\",\"why\":", p->oom_score,
+		    policy_need_name(p->oom_need));
+		json_string(f, p->oom_why);
+		fputc('}', f);
+	} else {
+		fprintf(f, "null");
+	}
 	fprintf(f, ",\"seccomp\":%s,\"rules\":[", p->seccomp == NEED_OFF ? "false" : "true");
 	for (unsigned int i = 0; i < p->nrules; i++) {
 		const struct policy_rule *r = &p->rules[i];

@@ -159,6 +159,8 @@ list_layers(FILE *f, const struct policy *p)
 	fputc('\n', f);
 	if (p->nesting != NEED_OFF)
 		fprintf(f, "nesting    none %s\n", policy_need_name(p->nesting));
+	if (p->oom_need != NEED_OFF)
+		fprintf(f, "oom-score  %u %s\n", p->oom_score, policy_need_name(p->oom_need));
 	fprintf(f, "mdwe       %s\n", policy_need_name(p->mdwe));
 	if (p->secret_memory != NEED_OFF)
 		fprintf(f, "memory     secret %s\n", policy_need_name(p->secret_memory));

@@ -212,6 +212,17 @@ read_root(struct procview *v)
 }
 
 static void
+read_score(struct procview *v)
+{
+	FILE *f = open_proc(v->pid, "oom_score_adj");
+
+	if (f == NULL || fscanf(f, "%d", &v->oom_score_adj) != 1)
+		v->oom_score_adj = INT_MIN;
+	if (f != NULL)
+		fclose(f);
+}
+
+static void
 read_maps(struct procview *v)
 {
 	FILE *f = open_proc(v->pid, "maps");
@@ -252,6 +263,7 @@ procview_read(struct procview *v, pid_t pid)
 	read_namespaces(v);
 	read_root(v);
 	read_maps(v);
+	read_score(v);
 	return procfds_read(v);
 }
 

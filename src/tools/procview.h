@@ -39,6 +39,7 @@ struct procview {
 	uint64_t caps[PCAP__MAX];
 	int no_new_privs, seccomp, seccomp_filters, threads; /* -1: not told */
 	bool dumpable;
+	int oom_score_adj; /* INT_MIN: not told */
 	unsigned int writable_code; /* mappings that are writable and executable */
 	struct {
 		dev_t dev;

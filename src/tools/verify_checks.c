@@ -250,6 +250,25 @@ check_reported(struct verify *v, enum layer l, enum layer_need need, unsigned in
 		    rep.err[l] != 0 ? errno_name(rep.err[l]) : "", abi);
 }
 
+/* The kernel shows it; the report only tells what a lower one means. */
+static void
+check_score(struct verify *v, const struct policy *p)
+{
+	int adj = v->process->oom_score_adj;
+	struct layer_report rep = {0};
+	bool had = report_of(v, LAYER_OOM_SCORE, &rep) &&
+	    rep.state[LAYER_OOM_SCORE] == LAYER_ENFORCED;
+
+	if (p->oom_need == NEED_OFF)
+		return;
+	if (adj >= (int)p->oom_score)
+		verify_say(v, layer_name(LAYER_OOM_SCORE), VERIFY_HOLDS, "oom_score_adj %d", adj);
+	else
+		verify_say(v, layer_name(LAYER_OOM_SCORE),
+		    had ? VERIFY_DIFFERS : lacking(v, LAYER_OOM_SCORE, p->oom_need),
+		    "oom_score_adj %d is below %u", adj, p->oom_score);
+}
+
 void
 verify_layers(struct verify *v)
 {
@@ -267,6 +286,7 @@ verify_layers(struct verify *v)
 	if (v->role != VROLE_SUPERVISOR)
 		check_reported(v, LAYER_SECUREBITS, may ? p->caps_need : NEED_OPTIONAL, 0);
 	check_reported(v, LAYER_NESTING, p->nesting, 0);
+	check_score(v, p);
 	check_reported(v, LAYER_MDWE, p->mdwe, 0);
 	check_reported(v, LAYER_LANDLOCK, p->landlock, p->landlock_min_abi);
 	check_reported(v, LAYER_SECRET_MEM, p->secret_memory, 0);

@@ -223,6 +223,8 @@ full_policy(struct policy *p)
 		p->ns[i] = NEED_REQUIRED;
 	p->ns[PNS_USER] = NEED_OPTIONAL;
 	p->nesting = NEED_OPTIONAL;
+	p->oom_need = NEED_REQUIRED;
+	p->oom_score = 123;
 	p->groups_none = true;
 	p->caps_need = p->root_need = NEED_REQUIRED;
 	p->root = PROOT_EMPTY;

@@ -29,10 +29,10 @@ import sys
 NUMBERS = {
     "x86_64": {"unshare": 272, "mount": 165, "pivot_root": 155, "umount2": 166, "prctl": 157,
                "seccomp": 317, "setns": 308, "chroot": 161, "madvise": 28, "setgroups": 116,
-               "memfd_create": 319, "execveat": 322, "socketpair": 53, "clone": 56},
+               "memfd_create": 319, "execveat": 322, "socketpair": 53, "clone": 56, "openat": 257},
     "aarch64": {"unshare": 97, "mount": 40, "pivot_root": 41, "umount2": 39, "prctl": 167,
                 "seccomp": 277, "setns": 268, "chroot": 51, "madvise": 233, "setgroups": 159,
-                "memfd_create": 279, "execveat": 281, "socketpair": 199, "clone": 220},
+                "memfd_create": 279, "execveat": 281, "socketpair": 199, "clone": 220, "openat": 56},
 }[platform.machine()]
 NUMBERS |= {"close_range": 436, "mount_setattr": 442, "landlock_create_ruleset": 444,
             "landlock_add_rule": 445, "landlock_restrict_self": 446, "memfd_secret": 447,

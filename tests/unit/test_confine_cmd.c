@@ -24,7 +24,8 @@ plan_build_tree(struct config *c)
 #define SOME_NS                                                                   \
 	"user required mount off net required pid required ipc off uts off cgroup off"
 
-static const char host[] = HEAD("host", SOME_NS, "host") "landlock off\nmdwe off\nseccomp off\n";
+static const char host[] = HEAD("host", SOME_NS, "host") "landlock off\nmdwe off\nseccomp off\n"
+    "oom-score 1000 why \"a test\"\n";
 
 static const char empty[] = HEAD("empty", ALL_NS, "empty read-only")
     "landlock required abi >= 1 allow nothing\nmdwe required\n"
@@ -140,12 +141,14 @@ static struct result res;
 
 BODY(by_path)
 {
-	RUN(&res, "-v", "host", "--", "sh", "-c", "id -u; cat /proc/self/status; exit 9");
+	RUN(&res, "-v", "host", "--", "sh", "-c", "id -u; cat /proc/self/status; echo score:; cat /proc/self/oom_score_adj; exit 9");
 	CHECK_INT(res.status, 9 << 8);
 	CHECK_HAS(res.text, geteuid() == 0 ? "65498\n" : "65500\n");
 	CHECK_HAS(res.text, "CapBnd:\t0000000000000000");
 	CHECK_HAS(res.text, "NoNewPrivs:\t1");
 	CHECK_HAS(res.text, "net namespace enforced");
+	CHECK_HAS(res.text, "score:\n1000\n");
+	CHECK_HAS(res.text, "oom score enforced");
 	RUN(&res, "host", "true");
 	CHECK_INT(res.status, 0);
 	CHECK_INT(strlen(res.text), 0);

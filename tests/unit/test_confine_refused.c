@@ -68,8 +68,9 @@ BODY(user_with_nothing)
 	r.optional = ALL_OPTIONAL;
 	expect_life();
 	for (int l = LAYER_USERNS; l <= LAYER_SECUREBITS; l++)
-		if (l != LAYER_NESTING)
+		if (l != LAYER_NESTING && l != LAYER_OOM_SCORE)
 			expect_state((enum layer)l, LAYER_REFUSED, EPERM);
+	expect_state(LAYER_OOM_SCORE, LAYER_ENFORCED, 0);
 	expect_state(LAYER_NESTING, LAYER_ABSENT, EOPNOTSUPP);
 	expect_state(LAYER_RLIMITS, LAYER_ENFORCED, 0);
 	expect_state(LAYER_NO_NEW_PRIVS, LAYER_ENFORCED, 0);
@@ -113,6 +114,7 @@ BODY(user_limit)
 BODY(user_map)
 {
 	static const char *const words[] = {"uid_map", "ENOENT", NULL};
+	static const char *const score[] = {"oom_score_adj", "ENOENT", "confine_optional = oom-score", NULL};
 
 	CHECK(unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
 	setup(NEED_REQUIRED);
@@ -120,9 +122,13 @@ BODY(user_map)
 	expect_failure(LAYER_USERNS, ENOENT, words);
 	request(&r, &p);
 	p.ns[PNS_USER] = NEED_OPTIONAL;
+	expect_failure(LAYER_OOM_SCORE, ENOENT, score);
+	request(&r, &p);
+	p.oom_need = NEED_OPTIONAL;
 	START(&m, &r, "all", NULL);
 	inmate_listen(&m);
 	expect_state(LAYER_USERNS, LAYER_REFUSED, ENOENT);
+	expect_state(LAYER_OOM_SCORE, LAYER_REFUSED, ENOENT);
 	CHECK_INT(said(&m, "uid"), INMATE_UID);
 	CHECK_INT(inmate_end(&m), 7 << 8);
 	close(r.image_fd);
@@ -273,6 +279,28 @@ BODY(sockets_without_mounts)
 	CHECK_INT(said(&m, "up"), ENOENT);
 	CHECK_INT(said(&m, "entries"), 2);
 	rmdir(dir);
+}
+
+BODY(score_refused)
+{
+	static const char *const words[] = {"oom_score_adj", "EROFS", "confine_optional = oom-score", NULL};
+
+	obstruct_if(SYS_openat, 2, O_RDWR, SECCOMP_RET_ERRNO | EROFS);
+	setup(NEED_REQUIRED);
+	expect_failure(LAYER_OOM_SCORE, EROFS, words);
+	/* no better if it is for what the process will start */
+	setup(NEED_REQUIRED);
+	p.oom_need = NEED_OFF;
+	r.score_need = NEED_REQUIRED;
+	r.score_fd = 5;
+	expect_failure(LAYER_OOM_SCORE, EROFS, words);
+	setup(NEED_REQUIRED);
+	r.optional = BIT(LAYER_OOM_SCORE);
+	r.score_need = NEED_REQUIRED;
+	r.score_fd = 5;
+	expect_life();
+	expect_state(LAYER_OOM_SCORE, LAYER_REFUSED, EROFS);
+	CHECK_INT(said(&m, "fds_3_4"), 0);
 }
 
 BODY(groups_refused)
@@ -460,6 +488,8 @@ main(void)
 	    cmocka_unit_test(sockets_without_mounts_root),
 	    cmocka_unit_test(sockets_without_mounts_user),
 	    cmocka_unit_test(root_stays_writable_root),
+	    cmocka_unit_test(score_refused_root),
+	    cmocka_unit_test(score_refused_user),
 	    cmocka_unit_test(groups_refused_root),
 	    cmocka_unit_test(ids_unchanged_root),
 	    cmocka_unit_test(caps_unchanged_root),

@@ -227,6 +227,66 @@ BODY(outside)
 	close(r.image_fd);
 }
 
+static int
+score_of(const char *pid, int raise_to)
+{
+	char path[48], text[16] = "";
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%s/oom_score_adj", pid);
+	CHECK((fd = open(path, raise_to >= 0 ? O_RDWR | O_CLOEXEC : O_RDONLY | O_CLOEXEC)) != -1);
+	if (raise_to >= 0)
+		CHECK(dprintf(fd, "%d", raise_to) > 0);
+	CHECK(pread(fd, text, sizeof(text) - 1, 0) > 0);
+	close(fd);
+	return atoi(text);
+}
+
+static int
+score_inside(void)
+{
+	char pid[16];
+	int score;
+
+	START(&m, &r, "all", NULL);
+	CHECK_INT(m.rep.state[LAYER_OOM_SCORE], LAYER_ENFORCED);
+	inmate_listen(&m);
+	snprintf(pid, sizeof(pid), "%d", (int)m.pid);
+	score = score_of(pid, -1);
+	CHECK_INT(inmate_end(&m), 7 << 8);
+	return score;
+}
+
+/* Raised, never lowered; and passed on for others. */
+BODY(scores)
+{
+	CHECK_INT(score_of("self", 0), 0);
+	full_policy(&p);
+	for (int i = 0; i < 2; i++) {
+		p.ns[PNS_USER] = i == 0 ? NEED_REQUIRED : NEED_OFF;
+		request(&r, &p);
+		CHECK_INT(score_inside(), 123);
+		CHECK_INT(said(&m, "fds_3_4"), 0);
+		r.score_need = NEED_REQUIRED;
+		r.score_fd = 5;
+		CHECK_INT(score_inside(), 123);
+		CHECK_INT(said(&m, "fds_3_4_5"), 0);
+		CHECK_INT(said(&m, "dumpable"), 0);
+		p.oom_need = NEED_OFF; /* for what it starts, and not itself */
+		CHECK_INT(score_inside(), 0);
+		CHECK_INT(said(&m, "score"), 0);
+		CHECK_INT(said(&m, "scored"), 77);
+		p.oom_need = NEED_REQUIRED;
+		close(r.image_fd);
+		if (geteuid() != 0)
+			break;
+	}
+	request(&r, &p);
+	CHECK_INT(score_of("self", 700), 700);
+	CHECK_INT(score_inside(), 700);
+	close(r.image_fd);
+}
+
 /* NPROC 0 and an uid that has a process already: exec must not fail. */
 BODY(two_at_once)
 {
@@ -496,6 +556,8 @@ main(void)
 	    cmocka_unit_test(roots_groups_are_dropped_root),
 	    cmocka_unit_test(users_groups_are_reported_root),
 	    cmocka_unit_test(outside_root),
+	    cmocka_unit_test(scores_root),
+	    cmocka_unit_test(scores_user),
 	    cmocka_unit_test(two_at_once_root),
 	    cmocka_unit_test(two_at_once_user),
 	    cmocka_unit_test(ends_are_passed_on_root),

@@ -346,7 +346,7 @@ settings_round_trip(void **state)
 	    x.pool_plan.landlock = NEED_REQUIRED; x.certs[1].pem_len = 3; x.certs[1].key = 7;
 	    x.certs[0].pem = x.certs[1].pem = (const uint8_t *)"PEM"; x.ncas = 2;
 	    x.cas[1].pem = (const uint8_t *)"PEMS"; x.cas[1].pem_len = 4);
-	ROUND_TRIP(launcher, x.service[1].vsz_limit = 1ull << 40; x.rules.nblocks = 2;
+	ROUND_TRIP(launcher, x.service[1].vsz_limit = 1ull << 40; x.service[0].oom_score = 999; x.rules.nblocks = 2;
 	    x.rules.blocks[0].takes.service = x.rules.blocks[1].takes.service = SERVICE__MAX;
 	    x.rules.blocks[0].has = RULE_BIT(RULE_GREETING);
 	    x.rules.blocks[1].has = RULE_BIT(RULE_SSL) | RULE_BIT(RULE_PLAINTEXT);

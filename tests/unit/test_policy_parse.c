@@ -128,6 +128,15 @@ static const struct bad {
     {"policy t version 1\nidentity uid self gid self groups some\n", 2, 35, "expected \"none\"",
 	"identity uid ACCOUNT"},
     {"policy t version 1\nmdwe on\n", 2, 6, "\"on\" is no", "required"},
+    {"policy t version 1\noom-score 1001 required why \"xxx\"\n", 2, 11, "\"1001\" is no oom_score_adj",
+	"at most 1000"},
+    {"policy t version 1\noom-score -5 why \"xxx\"\n", 2, 11, "\"-5\" is no oom_score_adj", "at most 1000"},
+    {"policy t version 1\noom-score off\n", 2, 11, "\"off\" is no oom_score_adj", "at most 1000"},
+    {"policy t version 1\noom-score 3 off why \"xxx\"\n", 2, 13, "a score that is off", "inherited"},
+    {"policy t version 1\noom-score 3 required\n", 2, 21, "expected \"why\"", "oom-score NUMBER"},
+    {"policy t version 1\noom-score 3 why \"xx\"\n", 2, 17, "expected the reason", "oom-score NUMBER"},
+    {"policy t version 1\noom-score 3 why \"xxx\"\noom-score 3 why \"xxx\"\n", 3, 1, "given twice",
+	"oom-score NUMBER"},
     {"policy t version 1\nmemory locked required\n", 2, 8, "expected \"secret\"", "memory secret"},
     {"policy t version 1\nbudget 6\n", 2, 8, "expected \"syscalls\"", "budget syscalls N"},
     {"policy t version 1\nallow read why \"x\"\n", 2, 16, "3 to", "why"},
@@ -173,6 +182,7 @@ layers_are_read(void **state)
 	     "namespaces user optional mount required net required pid required ipc required\n"
 	     "\tuts optional cgroup off\n"
 	     "root sockets read-only\nlandlock required abi >= 3 allow sockets\nmdwe optional\n"
+	     "oom-score 1000 why \"last of all\"\n"
 	     "memory secret required\nlimit nofile 64 as 16M\nlimit core 0\n"
 	     "fd 2 log pipe write\nfd 16-31 conn any read\n"
 	     "default errno EPERM\nallow read fd in {conn} why \"input\"\n"
@@ -191,6 +201,9 @@ layers_are_read(void **state)
 	assert_int_equal(p.root_need, NEED_REQUIRED);
 	assert_int_equal(p.landlock_min_abi, 3);
 	assert_int_equal(p.secret_memory, NEED_REQUIRED);
+	assert_int_equal(p.oom_need, NEED_REQUIRED);
+	assert_int_equal(p.oom_score, 1000);
+	assert_string_equal(p.oom_why, "last of all");
 	assert_int_equal(p.seccomp, NEED_REQUIRED);
 	assert_int_equal(p.nlimits, 3);
 	assert_int_equal(p.limits[1].value, 16 << 20);

@@ -138,6 +138,22 @@ class Lacking(SystemTest):
                 options = f.read().split()[5]
             self.assertIn("ro", options.split(","))
 
+    def test_scores_that_cannot_be_written(self):
+        rule = f"openat:2=={os.O_RDWR}=EROFS"
+        gh = self.starts([rule], everywhere=False)
+        line = gh.wait_log(r"gatehouse-login imap template: .*")[0]
+        self.assertIn("oom score refused (EROFS)", line)
+        with open(os.path.join(harness.TREE, "policy/pool.policy")) as f:
+            text = f.read()
+        self.assertIn("300 optional", text)
+        with open(os.path.join(gh.dir, "pool.policy"), "w") as f:
+            f.write(text.replace("300 optional", "300 required"))
+        site = f"site_policy_dir = {gh.dir}\n"
+        pooled = "service pop3-login {\n service_count = 0\n}\n"
+        self.refuses([rule], '"oom score" is required and not enforced',
+                     "confine_optional = oom-score", settings=site + pooled)
+        self.starts([rule], settings=site + pooled + "confine_optional = oom-score", everywhere=False)
+
     # ---- memory and the rest -----------------------------------------------------------
 
     def test_no_secret_memory(self):

@@ -167,6 +167,16 @@ class Verify(Verifying, SystemTest):
                            status=1)
         self.assert_differs(v, "descriptors", "7 control: is another type (seqpacket")
 
+    def test_a_score_that_somebody_has_lowered(self):
+        c, w = self.login_phase()
+        _, v = self.verify(w, status=0)
+        self.assertEqual([(r["state"], r["text"]) for r in v["checks"] if r["check"] == "oom score"],
+                         [("holds", "oom_score_adj 300")])
+        with open(f"/proc/{w.pid}/oom_score_adj", "w") as f:
+            f.write("299")
+        _, v = self.verify(w, status=1)
+        self.assert_differs(v, "oom score", "oom_score_adj 299 is below 300")
+
     def test_a_process_that_is_stopped_stays_so(self):
         c, w = self.login_phase()
         w.kill(signal.SIGSTOP)

@@ -490,6 +490,7 @@ class Diff(Tools):
         ("landlock   required abi >= 3  allow nothing", "landlock   required abi >= 1  allow nothing"),
         ("landlock   required abi >= 3  allow nothing", "landlock   optional abi >= 3  allow nothing"),
         ("mdwe       required", "mdwe       optional"),
+        ("oom-score  300 required why \"x x\"\n", ""), ("oom-score  300", "oom-score  299"),
         ("limit      core 0", "limit      core 1"),
         ("nofile 16", ""),
         ("fd 2 err any write", "fd 2 err any read write"),
@@ -512,6 +513,7 @@ namespaces user required  mount required  net required  pid off  ipc off  uts of
 root       empty read-only
 landlock   required abi >= 3  allow nothing
 mdwe       required
+oom-score  300 required why "x x"
 limit      core 0  nofile 16
 fd 0 in any read
 fd 1 out any write
@@ -620,6 +622,8 @@ class Export(Tools):
             with self.subTest(policy=name):
                 profile = json.loads(self.call("export", "--oci", name).out)
                 validator.validate(profile)
+                self.assertEqual(profile.get("process"), {"oomScoreAdj": 300} if name in
+                                 ("template", "login", "tls-proxy", "pool") else None)
                 if name == "supervisor":
                     self.assertEqual(profile, {"defaultAction": "SCMP_ACT_ALLOW"})
                     continue
@@ -693,6 +697,8 @@ class Export(Tools):
         self.assertIn("the conditions of 5 rules are lost here", login)
         self.assertIn("CapabilityBoundingSet=\n", login)
         self.assertIn("LimitNPROC=0\n", login)
+        self.assertIn("OOMScoreAdjust=300\n", login)
+        self.assertNotIn("OOMScoreAdjust", units["launcher"])
         self.assertIn(" openat ", units["start"])        # both an errno rule and an allow rule
 
     def test_bpf_is_the_program(self):
@@ -739,8 +745,10 @@ class Json(Tools):
         self.assert_keys("check", v[1], "policy", "error")
         self.assertRegex(v[1]["error"], r"bad\.policy:13:7: ")
         v = self.json("explain", "login")
-        self.assert_keys("explain", v, "policy", "about", "follows", "within", "seccomp", "rules",
-                         "can", "cannot")
+        self.assert_keys("explain", v, "policy", "about", "follows", "within", "oom_score", "seccomp",
+                         "rules", "can", "cannot")
+        self.assert_keys("explain", v["oom_score"], "adj", "need", "why")
+        self.assertIsNone(self.json("explain", "launcher")["oom_score"])
         self.assert_keys("explain", v["rules"][0], "action", "errno", "call", "x86_64", "aarch64",
                          "line", "conditions", "why")
         self.assertEqual(len(self.json("count")), len(NAMES))

@@ -116,6 +116,8 @@ class SitePolicy(SystemTest):
         ("login", r"^root .*", "root host", "root: wider"),
         ("login", r"^fd 2 log.*", "fd 2 log pipe read write", "fd log: wider"),
         ("auth-client", r"^mdwe .*", "mdwe off", "mdwe: wider"),
+        ("pool", r"^oom-score .*\n", "", "oom-score: wider"),
+        ("pool", r"^oom-score  300", "oom-score 299", "oom-score: wider"),
         ("key-signer", r"^memory .*", "memory secret off", "memory secret: wider"),
     )
 

@@ -357,6 +357,10 @@ static const struct {
     {"abi >= 1", "abi >= 4", false},
     {"mdwe       optional", "mdwe required", false},
     {"mdwe       optional", "mdwe off", true},
+    {"oom-score  300 optional", "oom-score 300 required", false},
+    {"oom-score  300 optional", "oom-score 1000 optional", false},
+    {"oom-score  300 optional", "oom-score 299 required", true},
+    {"oom-score", "# oom-score", true},
     {"nofile 16", "nofile 17", true},
     {"nofile 16", "nofile 12", false},
     {"nofile 16", "", true},
@@ -460,6 +464,10 @@ site_files_replace_shipped_ones(void **state)
 	/* even with policy_allow_widen the template's filter stays in force */
 	assert_int_equal(policy_set_load(&set, "policy", dir, true, &d), -1);
 	assert_non_null(strstr(d.text, "template"));
+	/* the same process as before, without /proc */
+	write_site(dir, "oom-score  300", "oom-score 301");
+	assert_int_equal(policy_set_load(&set, "policy", dir, false, &d), -1);
+	assert_non_null(strstr(d.text, "more than policy template says"));
 	write_site(dir, "default    kill-process", "default kill-process\nseccomp off");
 	assert_int_equal(policy_set_load(&set, "policy", dir, false, &d), -1);
 	assert_int_equal(policy_set_load(&set, "policy", dir, true, &d), 0);

@@ -169,8 +169,10 @@ may_pass(const struct conn *c, int err)
 {
 	uint64_t tried = loop_now() - c->asked_ms;
 
+	/* EACCES: Dovecot has bound the new socket, and is about to give it its mode
+	 * and owner.  (Where that is how it stays, the log says so 2 s later.) */
 	return (err == EAGAIN && tried < FULL_FOR_MS) ||
-	    ((err == ENOENT || err == ECONNREFUSED) && tried < AWAY_FOR_MS);
+	    ((err == ENOENT || err == ECONNREFUSED || err == EACCES) && tried < AWAY_FOR_MS);
 }
 
 static void

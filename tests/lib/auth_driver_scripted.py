@@ -281,6 +281,35 @@ def crowded_login_socket(s, a):
 
 
 @scripted()
+def login_socket_being_made(s, a):
+    """A reload: gone, then bound but without its mode, then there.  If it never gets it, the log
+    has the reason."""
+    path = s.dir + "/imap"
+    srv = s.greet()
+    c, _, _ = logged_in_at(s, a, srv)
+    s.mail.close()
+    os.unlink(path)
+    c.handoff()
+    time.sleep(0.1)
+    s.mail = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    s.mail.settimeout(20)
+    before = os.umask(0o777)
+    s.mail.bind(path)
+    os.umask(before)
+    s.mail.listen(8)
+    time.sleep(0.3)
+    os.chmod(path, 0o666)
+    conn, data, fd = take_request(s, 104)
+    conn.sendall(data[:4] + struct.pack("<Ii", 0, 5))
+    assert c.result()[0] == 0
+    os.chmod(path, 0)
+    c, _, _ = logged_in_at(s, a, srv)
+    c.handoff()
+    assert c.result()[0] == 2
+    a.log_has("login socket imap: cannot connect .*Permission denied")
+
+
+@scripted()
 def postlogin_socket(s, a):
     srv = s.greet()
     other = s.listen("imap-postlogin")

@@ -80,6 +80,7 @@ struct config {
 	struct config_block blocks[BLOCKS_MAX]; /* wide ones first */
 	unsigned int nblocks;
 	uint32_t ssl_session_lifetime_ms; /* 0: no resumption */
+	uint32_t ssl_max_signature_rate; /* a second, over all connections; 0: no limit */
 	bool auth_debug;
 	uint32_t default_process_limit, default_client_limit;
 	uint64_t default_vsz_limit;

@@ -119,6 +119,7 @@ void
 config_to_keys(const struct config *c, struct keys_settings *s)
 {
 	s->sign_limit = SIGN_LIMIT;
+	s->sign_rate = c->ssl_max_signature_rate;
 	s->session_lifetime_ms = session_lifetime_ms(c);
 	s->debug = c->auth_debug;
 }

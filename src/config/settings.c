@@ -42,6 +42,7 @@ const struct setting settings[] = {
     R(PREFER, "ssl_prefer_server_ciphers", ST_BOOL, ssl_prefer_server_ciphers, 0, 0, NULL),
     R(OPTIONS, "ssl_options", ST_TLSOPT, ssl_options, 0, 0, NULL),
     G("ssl_session_lifetime", ST_TIME, ssl_session_lifetime_ms, 0, 7 * DAY, NULL),
+    G("ssl_max_signature_rate", ST_U32, ssl_max_signature_rate, 0, 1000000, NULL),
     R(VERIFY, "ssl_verify_client_cert", ST_BOOL, ssl_verify_client_cert, 0, 0,
 	"ssl_server_request_client_cert"),
     R(CA, "ssl_ca", ST_FILE, ssl_ca, 0, 0, "ssl_server_ca_file"),

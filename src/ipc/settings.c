@@ -58,7 +58,7 @@ static const struct field auth_fields[] = {
     STR(auth_settings, anvil_socket), U8(auth_settings, debug), PLAN(auth_settings, plan)};
 
 static const struct field keys_fields[] = {
-    U16(keys_settings, nkeys), U32(keys_settings, sign_limit),
+    U16(keys_settings, nkeys), U32(keys_settings, sign_limit), U32(keys_settings, sign_rate),
     U32(keys_settings, session_lifetime_ms), U32(keys_settings, arena_bytes),
     U8(keys_settings, memory), U8(keys_settings, debug), PLAN(keys_settings, plan)};
 

@@ -110,6 +110,7 @@ struct auth_settings {
 struct keys_settings {
 	uint16_t nkeys; /* that many KEY messages follow */
 	uint32_t sign_limit; /* signatures for one connection */
+	uint32_t sign_rate; /* signatures a second, for all together; 0: no limit */
 	uint32_t session_lifetime_ms; /* 0: no resumption */
 	uint32_t arena_bytes;
 	uint8_t memory; /* enum layer_need: memfd_secret required, optional, off */

@@ -13,6 +13,9 @@
 #include "keys/rate.h"
 #include "keys/resume.h"
 
+/* So many seconds' worth of signatures at once: clients that come back together. */
+#define BURST_S 2
+
 struct channel {
 	uint32_t conn; /* connection id */
 	uint32_t left; /* signatures that it may still get */
@@ -47,16 +50,21 @@ static struct channel channels[LOOP_FDS_MAX]; /* by descriptor */
 static unsigned int nchannels;
 static struct parked *parked, **parked_end = &parked;
 static uint32_t limit;
-static struct rate fault_lines;
-static unsigned int faults;
+static struct rate all;                      /* signatures of all connections */
+static struct rate fault_lines, crowd_lines; /* in the log */
+static unsigned int faults, crowded;         /* since this process began */
 static struct msgout out;
 static uint8_t inbuf[MSG_MAX];
 
 void
-channels_init(uint32_t sign_limit)
+channels_init(uint32_t sign_limit, uint32_t sign_rate)
 {
+	uint64_t now = loop_now();
+
 	limit = sign_limit;
-	rate_init(&fault_lines, 1, 1, loop_now());
+	rate_init(&all, sign_rate, sign_rate * BURST_S, now);
+	rate_init(&fault_lines, 1, 1, now);
+	rate_init(&crowd_lines, 1, 1, now);
 }
 
 unsigned int
@@ -166,28 +174,56 @@ fault(const char *key)
 		    "doubt this machine's memory or processor", key, faults);
 }
 
+/*
+ * Too many over all.  They are refused and not made to wait: a worker of the pool
+ * waits for a signature with all its connections, sessions among them; and what a
+ * queue would be good for, a crowd of honest clients, the burst does without one.
+ */
+static void
+crowd(void)
+{
+	crowded++;
+	if (rate_take(&crowd_lines, loop_now()))
+		log_warnx("more than ssl_max_signature_rate = %u signatures a second are asked for, over "
+		    "all connections: refused (%u so far); if these are honest clients, raise it",
+		    all.per_second, crowded);
+}
+
+static enum sign_status
+sign(struct channel *c, const struct sign_request *q, struct proof *p)
+{
+	const char *why = "more signatures than one handshake needs";
+	enum sign_status status = SIGN_TOO_MANY;
+
+	if (c->left > 0 && !rate_take(&all, loop_now())) {
+		crowd();
+		return SIGN_TOO_MANY;
+	}
+	if (c->left > 0)
+		status = keystore_sign(q, p->data, &p->len, &why);
+	if (status == SIGN_FAULTY) {
+		fault(why);
+		return SIGN_FAILED;
+	}
+	if (status != SIGN_GOOD)
+		log_warnx("connection %u: refused to sign: %s", c->conn, why);
+	return status;
+}
+
 static enum fate
 on_sign(int fd, struct msgin *m)
 {
 	struct channel *c = &channels[fd];
-	enum sign_status status = SIGN_TOO_MANY;
-	const char *why = "more signatures than one handshake needs";
 	struct proof p = {.type = MSG_SIGN_RES, .id = m->id};
+	enum sign_status status;
 	struct sign_request q;
 
 	if (!content_request(&m->r, &q))
 		return malformed(c, "signing request");
-	if (c->left > 0)
-		status = keystore_sign(&q, p.data, &p.len, &why);
+	status = sign(c, &q, &p);
 	if (status == SIGN_GOOD) {
 		c->left--;
 		return deliver(fd, &p);
-	}
-	if (status == SIGN_FAULTY) {
-		fault(why);
-		status = SIGN_FAILED;
-	} else {
-		log_warnx("connection %u: refused to sign: %s", c->conn, why);
 	}
 	answer_sign(fd, m->id, status, NULL, 0);
 	return FATE_CLOSE;

@@ -13,8 +13,9 @@
 
 #include "ipc/conn.h"
 
-/* sign_limit: signatures for one connection. */
-void channels_init(uint32_t sign_limit);
+/* sign_limit: signatures for one connection.  sign_rate: signatures a second for all
+ * together, and twice as many at once; 0: no limit. */
+void channels_init(uint32_t sign_limit, uint32_t sign_rate);
 
 /* fd becomes the channel's; closed at once if there is no room for it. */
 void channel_open(const struct conn_info *info, int fd);

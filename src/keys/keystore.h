@@ -31,7 +31,7 @@ bool keystore_describe(unsigned int index, struct key_description *k);
 enum sign_status {
 	SIGN_GOOD,
 	SIGN_REFUSED,  /* the content or the scheme: why says which */
-	SIGN_TOO_MANY, /* counted by the caller */
+	SIGN_TOO_MANY, /* counted by the caller, for one connection or for all */
 	SIGN_FAILED,   /* no such key, or OpenSSL */
 	SIGN_FAULTY    /* made, and did not verify; the worker is told SIGN_FAILED */
 };

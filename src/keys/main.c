@@ -67,7 +67,7 @@ main(void)
 		fatalx(EX_SOFTWARE, "rehearsal of reading keys and signing failed");
 	if (fds_fill() == -1 || loop_init() == -1)
 		fatal(EX_OSERR, "epoll");
-	channels_init(set.sign_limit);
+	channels_init(set.sign_limit, set.sign_rate);
 	if (!resume_init(set.session_lifetime_ms))
 		fatal(EX_OSERR, "no memory for resumable sessions");
 	peers_start(&rep);

@@ -3,7 +3,8 @@
  * connections of two services.  Input: steps of one byte (connection, kind), one
  * byte of length and that many bytes.  What must hold whatever they say: a session
  * comes out only after it was put in, once, and to its own service; the auth client
- * hears of each proof before the worker; one session for each connection.
+ * hears of each proof before the worker; one session for each connection; and over
+ * all connections no more signatures than their rate.
  */
 /* SRC: src/keys/channel.c src/keys/rate.c src/keys/resume.c src/keys/content.c src/ipc/msg.c src/ipc/codec.c src/ipc/conn.c src/common/log.c src/common/str.c */
 /* LIBS: -lcrypto */
@@ -24,14 +25,14 @@
 const char build_id[] = "fuzz";
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { CONNS = 4, IDS = 4 };
+enum { CONNS = 4, IDS = 4, SIGN_RATE = 2 };
 
 static struct conn {
 	int theirs, ours; /* -1: closed */
 	bool proven, left, paused;
 } conns[CONNS];
 static unsigned int in_store[SERVICE__MAX][IDS], nproofs;
-static uint64_t now;
+static uint64_t now, began, nsigned;
 static bool auth_full;
 
 /* ---- what is around the channels -------------------------------------------- */
@@ -94,6 +95,9 @@ enum sign_status
 keystore_sign(const struct sign_request *q, uint8_t *sig, size_t *siglen, const char **why)
 {
 	*why = "";
+	/* The burst, and what the time has brought. */
+	if (++nsigned > SIGN_RATE * 2 + (now - began) * SIGN_RATE / 1000)
+		abort();
 	if (content_check(q->tbs, q->len, why) == CONTENT_BAD)
 		return SIGN_REFUSED;
 	memset(sig, 1, 70);
@@ -263,7 +267,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		for (int i = 0; i < CONNS; i++)
 			conns[i].theirs = conns[i].ours = -1;
 	}
-	channels_init(1);
+	channels_init(1, SIGN_RATE);
+	nsigned = 0;
+	began = now;
 	memset(in_store, 0, sizeof(in_store));
 	resume_expire(UINT64_MAX);
 	for (int i = 0; i < CONNS; i++)

@@ -58,6 +58,7 @@ settings_fd(const struct signer_options *o)
 {
 	struct keys_settings k = {.nkeys = (uint16_t)o->nkeys,
 	    .sign_limit = o->sign_limit != 0 ? o->sign_limit : 1,
+	    .sign_rate = o->sign_rate,
 	    .arena_bytes = o->arena_bytes != 0 ? o->arena_bytes : 4u << 20,
 	    .session_lifetime_ms = o->session_lifetime_ms,
 	    .memory = NEED_OPTIONAL,

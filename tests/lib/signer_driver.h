@@ -29,6 +29,7 @@ struct signer_key {
 struct signer_options {
 	const char *image; /* NULL: SIGNER_IMAGE */
 	uint32_t sign_limit; /* 0: 1 */
+	uint32_t sign_rate; /* 0: no limit */
 	uint32_t arena_bytes; /* 0: 4 MiB */
 	uint32_t session_lifetime_ms;
 	bool no_filter;

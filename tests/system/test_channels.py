@@ -449,6 +449,41 @@ class Signer(puppet.PuppetTest):
                 mem.read(4096)
 
 
+class Rate(puppet.PuppetTest):
+    """Signatures over all connections: two at once, and one a second."""
+
+    settings = "ssl_max_signature_rate = 1"
+
+    def setUp(self):
+        harness.SystemTest.setUp(self)      # no honest logins beside it: they would count
+
+    def test_SGN_08_rate_over_all_workers(self):
+        began = time.monotonic()
+        crowd = [self.puppet() for _ in range(25)]
+        for p in crowd:
+            p.ready()
+        answers = [p.sign() for p in crowd]
+        took = time.monotonic() - began
+        good = [a for a in answers if a[0] == 0]
+        self.assertGreater(len(good), 0)
+        self.assertLessEqual(len(good), 2 + took + 1)
+        self.assertLess(len(good), len(crowd), f"nobody was refused in {took:.1f} s")
+        for p, a in zip(crowd, answers):
+            if a[0] != 0:
+                self.assertEqual(a, (2, b""))
+                self.assert_dropped(p, "SIGNER")
+            p.close()
+        line = r"gatehouse-keys: Warning: more than ssl_max_signature_rate = 1 signatures a second"
+        self.gh.wait_log(line)
+        took = time.monotonic() - began
+        self.assertLessEqual(len(self.gh.find_log(line)), took + 1)
+        self.assertFalse(self.gh.find_log("refused to sign"))
+        # The burst is over: an honest client gets in, and the next one.
+        for _ in range(2):
+            time.sleep(1.2)
+            self.logged_in().close()
+
+
 class Crowd(puppet.PuppetTest):
     """Many bad ones at once, with all that they have."""
 

@@ -245,7 +245,8 @@ class CurvesAndCiphers(Checked):
                                ("ssl_prefer_server_ciphers", "perhaps"),
                                ("ssl_min_protocol", "TLSv1.1"),
                                ("ssl_session_lifetime", "8d"),
-                               ("ssl_session_lifetime", "soon")):
+                               ("ssl_session_lifetime", "soon"),
+                               ("ssl_max_signature_rate", "1000001")):
             with self.subTest(setting=setting, value=value):
                 self.assert_refused(self.changed(settings=f"{setting} = {value}"), setting, value)
 

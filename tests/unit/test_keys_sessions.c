@@ -125,6 +125,21 @@ fetch(struct signer *s, uint32_t n)
 	return fetch_from(s, SERVICE_IMAP, 1, n);
 }
 
+/* 0 or 2: signed, or too many over all. */
+static int
+sign_once(struct signer *s)
+{
+	int fd = signer_conn(s, NULL), status;
+	struct msgin m;
+
+	assert_int_equal(ask_well(fd, 1), 0);
+	status = answer(fd, 1, ANSWER_MS);
+	if (status == 0)
+		assert_int_equal(signer_auth_next(s, &m, 0), 0);
+	close(fd);
+	return status;
+}
+
 static void
 begin(struct signer *s)
 {
@@ -222,6 +237,23 @@ none_after_its_lifetime(void **state)
 	leave(&s, 1, 100);
 	nanosleep(&pause, NULL);
 	assert_int_equal(fetch(&s, 1), 0);
+	stop(&s);
+}
+
+/* Where signatures are too many over all, sessions are resumed as ever. */
+static void
+resumption_is_no_signature(void **state)
+{
+	struct signer s;
+	int status = 0;
+
+	(void)state;
+	start(&s, (struct signer_options){.session_lifetime_ms = LIFETIME_MS, .sign_rate = 1});
+	leave(&s, 1, 150);
+	for (int i = 0; i < 1000 && status == 0; i++)
+		status = sign_once(&s);
+	assert_int_equal(status, 2);
+	assert_int_equal(fetch(&s, 1), 150);
 	stop(&s);
 }
 
@@ -434,6 +466,7 @@ main(void)
 	    cmocka_unit_test(none_there_then_a_signature),
 	    cmocka_unit_test(only_for_its_owner),
 	    cmocka_unit_test(none_after_its_lifetime),
+	    cmocka_unit_test(resumption_is_no_signature),
 	    cmocka_unit_test(off),
 	    cmocka_unit_test(too_many_look_ups),
 	    cmocka_unit_test(left_without_a_handshake),

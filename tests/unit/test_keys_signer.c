@@ -60,6 +60,44 @@ too_many(void **state)
 	stop(&s);
 }
 
+/* Over all connections; the next second brings more. */
+static void
+rate_over_all(void **state)
+{
+	enum { N = 200 };
+	int fds[N], good = 0, refused = 0;
+	struct signer s;
+	struct msgin m;
+
+	(void)state;
+	start(&s, (struct signer_options){.sign_rate = 2});
+	kill(s.pid, SIGSTOP);
+	for (int i = 0; i < N; i++) {
+		fds[i] = signer_conn(&s, NULL);
+		assert_int_equal(ask_well(fds[i], 1), 0);
+	}
+	kill(s.pid, SIGCONT);
+	for (int i = 0; i < N; i++) {
+		int status = answer(fds[i], 1, ANSWER_MS);
+
+		if (status == 0)
+			assert_int_equal(signer_auth_next(&s, &m, 0), 0);
+		else
+			assert_int_equal(status, 2);
+		good += status == 0;
+		refused += status == 2;
+		assert_int_equal(answer(fds[i], 1, ANSWER_MS), -1);
+		close(fds[i]);
+	}
+	/* Four at once; 200 take less than a minute. */
+	assert_in_range(good, 4, 4 + 120);
+	assert_int_equal(good + refused, N);
+	assert_false(signer_wait(s.auth, 0));
+	usleep(600000);
+	honest(&s);
+	stop(&s);
+}
+
 /* status, or -1: dropped without a word. */
 static int
 try_request(struct signer *s, uint16_t key, uint16_t alg, const uint8_t *tbs, size_t len)
@@ -279,6 +317,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(one_signature_then_closed),
 	    cmocka_unit_test(too_many),
+	    cmocka_unit_test(rate_over_all),
 	    cmocka_unit_test(refusals),
 	    cmocka_unit_test(malformed_requests),
 	    cmocka_unit_test(a_flood_beside_an_honest_one),

@@ -99,15 +99,18 @@ make_room(enum service s, uint64_t now)
 static void
 start_another(enum service s, uint64_t now)
 {
+	const struct service_state *st = &lr.service[s];
 	struct workers all = workers_of(s);
 
 	workers_missed(s, now);
-	if (lr.service[s].set.model != MODEL_FORK && !workers_room(s) && !ready_soon(&all)) {
+	if (st->set.model != MODEL_FORK && !workers_room(s) && !ready_soon(&all)) {
 		make_room(s, now);
 		return;
 	}
 	workers_start_ready(s, now);
-	pause_service(s, now + 1000); /* a hello, or an end, wakes us long before */
+	/* a hello, or an end, wakes us long before */
+	pause_service(s, st->start_after > now && st->start_after < now + 1000 ? st->start_after
+	    : now + 1000);
 }
 
 /* A process that may take one more connection of s, now. */
@@ -243,6 +246,7 @@ account(struct conn *c, struct worker *w, uint64_t now)
 	struct service_state *st = &lr.service[c->service];
 
 	w->uses++;
+	c->layout = w->layout;
 	switch ((enum worker_kind)w->kind) {
 	case W_TEMPLATE:
 		st->processes++;

@@ -22,6 +22,7 @@ struct conn {
 	bool stopping;        /* told to end; killed at kill_at */
 	uint16_t worker;      /* pooled: its worker's slot + 1; else 0 */
 	uint16_t template;    /* fork, until its process is known: the template's slot + 1 */
+	uint32_t layout;      /* of its process: ready.h */
 	uint16_t crowd;       /* crowd.h: counted there until it logs in or is told to end */
 	uint64_t accepted_ms, kill_at;
 	uint32_t timeout_ms;  /* login_timeout */

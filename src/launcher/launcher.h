@@ -100,7 +100,9 @@ void workers_read(struct worker *w, uint64_t now);
 void workers_retire(struct worker *w, uint64_t now); /* nothing new: it ends by itself */
 /* A template, and the children that wait with its layout. */
 void workers_retire_template(struct worker *w, uint64_t now);
-void workers_retire_templates(enum service s, uint64_t now, const char *why);
+/* The template with this layout, if it is not on its way out already: its next is
+ * started at once, or after a pause where one crash follows the other. */
+void workers_retire_layout(enum service s, uint32_t layout, uint64_t now, const char *why);
 /* It has its connection, and is in the table of those from now on. */
 void workers_hand_over(struct worker *w);
 /* A process is gone.  False: not one of these. */

@@ -29,6 +29,7 @@ struct worker {
 	int fd;          /* control pair; -1: let go, it ends by itself */
 	uint32_t ref;    /* a child: how its template names it */
 	uint16_t parent; /* a child: its template's slot + 1 */
+	uint32_t layout; /* of a template's address space, and of its children's; else 0 */
 	uint32_t uses;   /* connections so far; a template: children */
 	uint32_t conns;  /* pooled: now */
 	uint64_t born_ms, idle_since, retired_ms;

@@ -64,12 +64,13 @@ conn_gone(struct conn *c, int code, int status, uint64_t now)
 {
 	enum service s = (enum service)c->service;
 	bool crash = reap_is_crash(code, status);
+	uint32_t layout = c->layout;
 
 	if (crash)
 		log_crash(s, c->pid, status, c->session);
 	conn_over(c);
-	if (crash && lr.service[s].set.model == MODEL_FORK && !lr.draining)
-		workers_retire_templates(s, now, "one of its workers crashed");
+	if (crash)
+		workers_retire_layout(s, layout, now, "one of its workers crashed");
 }
 
 static void

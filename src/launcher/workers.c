@@ -14,6 +14,10 @@
 
 #define BACKOFF_MS 200 /* doubles with each failed start in a row */
 #define BACKOFF_MAX_MS 10000
+/* From one template or pooled worker that crashes to the birth of the next: whoever
+ * can make them crash makes us start a few a second, which is no load, and those who
+ * wait are served by each of them. */
+#define CRASHED_MS 250
 
 static struct msgout out;
 
@@ -83,17 +87,28 @@ workers_start_failed(struct service_state *st, uint64_t now)
 	st->start_after = now + (wait > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : wait);
 }
 
+void
+workers_crashed(struct service_state *st, uint64_t born)
+{
+	if (st->start_after < born + CRASHED_MS)
+		st->start_after = born + CRASHED_MS;
+}
+
 /* In the table, watched, and counted if it counts. */
 static void
 enter(struct worker *w, enum service s, enum worker_kind kind, int fd, pid_t pid, uint64_t now)
 {
+	static uint32_t last_layout;
+
 	*w = (struct worker){.kind = (uint8_t)kind,
 	    .service = (uint8_t)s,
 	    .pid = pid,
 	    .fd = fd,
 	    .born_ms = now,
 	    .idle_since = now};
-	if (kind != W_TEMPLATE)
+	if (kind == W_TEMPLATE)
+		w->layout = ++last_layout != 0 ? last_layout : ++last_layout;
+	else
 		lr.service[s].processes++;
 	watch(fd, SRC_WORKER, workers_slot(w));
 }
@@ -139,6 +154,7 @@ start_child(enum service s, struct worker *template, uint64_t now)
 	enter(w, s, W_CHILD, pair[0], 0, now);
 	w->ref = (uint32_t)++sequence << 16 | workers_slot(w);
 	w->parent = (uint16_t)(workers_slot(template) + 1);
+	w->layout = template->layout;
 	msg_begin(&out, MSG_FORK, w->ref);
 	for (int i = 0; i < 4; i++)
 		msg_add_fd(&out, FD_WORKER_LOG);
@@ -224,23 +240,22 @@ workers_retire_template(struct worker *w, uint64_t now)
 }
 
 /* After a crash nothing more is asked of it: its layout, which its waiting
- * children share, is to be guessed at no longer. */
+ * children share, is to be guessed at no longer.  Templates that came after it are
+ * none the worse: many crashes of one layout end one template. */
 void
-workers_retire_templates(enum service s, uint64_t now, const char *why)
+workers_retire_layout(enum service s, uint32_t layout, uint64_t now, const char *why)
 {
-	bool any = false;
-
 	for (unsigned int i = 0; i < lr.nworkers; i++) {
 		struct worker *w = &lr.workers[i];
 
-		if (w->kind == W_TEMPLATE && w->service == s && !w->retiring) {
-			any = true;
-			workers_retire_template(w, now);
-		}
-	}
-	if (any)
+		if (w->kind != W_TEMPLATE || w->layout != layout || w->retiring || lr.draining)
+			continue;
+		workers_crashed(&lr.service[s], w->born_ms);
+		workers_retire_template(w, now);
 		log_info("%s-login: template retired: %s", service_name(s), why);
-	workers_start_ready(s, now);
+		workers_start_ready(s, now);
+		return;
+	}
 }
 
 void

@@ -15,6 +15,8 @@ void workers_free(struct worker *w);
 void workers_kill(const struct worker *w);
 /* A start failed: the next waits, longer each time. */
 void workers_start_failed(struct service_state *st, uint64_t now);
+/* One that was started at `born` has crashed: the next is not born at once after it. */
+void workers_crashed(struct service_state *st, uint64_t born);
 /* The waiting children of the template in this slot. */
 void workers_retire_children(unsigned int slot, uint64_t now);
 

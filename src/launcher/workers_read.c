@@ -200,11 +200,10 @@ worker_over(struct worker *w, uint64_t now)
 /* A worker that had no connection died in a way that speaks of an attack or of a
  * wrong policy: never in a loop without pauses. */
 static void
-idle_crash(enum service s, bool child, uint64_t now)
+idle_crash(enum service s, uint32_t layout, uint64_t now)
 {
 	workers_start_failed(&lr.service[s], now);
-	if (child && !lr.draining)
-		workers_retire_templates(s, now, "one of its waiting children crashed");
+	workers_retire_layout(s, layout, now, "one of its waiting children crashed");
 }
 
 bool
@@ -213,7 +212,9 @@ workers_gone(pid_t pid, int code, int status, uint64_t now)
 	for (unsigned int i = 0; i < lr.nworkers; i++) {
 		struct worker *w = &lr.workers[i];
 		enum service s = (enum service)w->service;
-		bool child = w->kind == W_CHILD;
+		bool crash = reap_is_crash(code, status);
+		enum worker_kind kind = (enum worker_kind)w->kind;
+		uint32_t layout = w->layout;
 
 		if (w->kind == W_FREE || w->pid != pid)
 			continue;
@@ -221,9 +222,11 @@ workers_gone(pid_t pid, int code, int status, uint64_t now)
 			log_errx("%s-login: process %d %s %d%s", service_name(s), (int)pid,
 			    code == CLD_EXITED ? "ended with status" : "died of signal", status,
 			    w->ready ? "" : " before it was ready");
+		if (crash && kind == W_POOLED)
+			workers_crashed(&lr.service[s], w->born_ms);
 		worker_over(w, now);
-		if ((child || lr.service[s].set.model == MODEL_EXEC) && reap_is_crash(code, status))
-			idle_crash(s, child, now);
+		if (crash && (kind == W_CHILD || kind == W_EXEC))
+			idle_crash(s, layout, now);
 		return true;
 	}
 	return false;

@@ -6,6 +6,7 @@ import threading
 import time
 
 import harness
+from gatehouse import may_fork
 from harness import SystemTest, eventually
 from procs import wait_gone
 
@@ -209,6 +210,51 @@ class Crash(SystemTest):
 
     def test_launcher_under_load(self):
         self.under_load(lambda: self.gh.helper("launcher").kill())
+
+
+class Guessing(SystemTest):
+    """Somebody who can crash workers, and does so again and again."""
+
+    settings = "mail_max_userip_connections = 0\ndefault_process_limit = 200"
+
+    def retired(self, mark):
+        return len(self.gh.find_log(r"imap-login: Info: template retired", mark))
+
+    def test_crashes_together_cost_one_template(self):
+        """They were of one layout: the templates that came after have another."""
+        before = self.gh.workers()
+        clients = [self.imap(tls=True) for _ in range(8)]
+        workers = self.new_workers(before, len(clients))
+        launcher, mark = self.gh.helper("launcher"), self.gh.mark()
+        launcher.kill(signal.SIGSTOP)
+        for w in workers:
+            w.kill(signal.SIGSEGV)
+        launcher.kill(signal.SIGCONT)
+        for c in clients:
+            c.rest(20)
+        self.assert_serves()
+        self.gh.wait_log("Login: user=<alice>", 20, mark)
+        self.assertEqual(self.retired(mark), 1)
+
+    def worker_of(self, client):
+        """The one whose client socket is the other end of this client's."""
+        port = f":{client.sock.getsockname()[1]:04X}"
+        with open("/proc/net/tcp") as f:
+            inode = next(w[9] for w in map(str.split, f) if w[2].endswith(port) and w[9] != "0")
+        return next(w for w in self.gh.logins()
+                    if w.fds().get(3) == f"socket:[{inode}]" and not may_fork(w))
+
+    @harness.needs_root("to see whose socket is whose")
+    def test_a_series_of_crashes_is_slowed_down(self):
+        mark, began = self.gh.mark(), time.monotonic()
+        for _ in range(10):
+            with harness.Imap(self.gh.server("imap")) as c:
+                self.worker_of(c).kill(signal.SIGSEGV)
+                c.rest(20)
+        took = time.monotonic() - began
+        self.assertGreaterEqual(took, 8 * 0.25)   # the first may have been old
+        self.assertTrue(eventually(lambda: self.retired(mark) == 10), self.retired(mark))
+        self.assert_serves()
 
 
 class Supervisor(SystemTest):

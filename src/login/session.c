@@ -118,6 +118,14 @@ dialog_step(struct session *s, bool readable)
 	return false;
 }
 
+/* What is to be said, as far as the client takes it. */
+static void
+speak(struct session *s)
+{
+	if (!s->handshaking && s->phase != SP_END && (s->dlg.out_len > 0 || s->phase == SP_CLOSE))
+		client_flush(s);
+}
+
 enum session_phase
 session_move(struct session *s, short client, short auth)
 {
@@ -138,11 +146,13 @@ session_move(struct session *s, short client, short auth)
 			dlg_greet(&s->dlg);
 			s->greeted = true;
 		}
-		if (s->phase == SP_DIALOG && s->greeted && s->dlg.out_len < DLG_OUT_MAX / 2)
+		/* Before anything is read: who has closed his side behind his last word waits
+		 * for the answer, and who does not take his answers is not listened to. */
+		speak(s);
+		if (s->phase == SP_DIALOG && s->greeted && !s->want_write)
 			again = dialog_step(s, readable);
 		readable = false;
-		if (!s->handshaking && s->phase != SP_END && (s->dlg.out_len > 0 || s->phase == SP_CLOSE))
-			client_flush(s);
+		speak(s);
 		if (s->want_write)
 			break;
 	}

@@ -132,6 +132,8 @@ client_read(struct session *s)
 		err = n > 0 ? SSL_ERROR_NONE : SSL_get_error(s->ssl, (int)n);
 		if (err == SSL_ERROR_WANT_READ || err == SSL_ERROR_WANT_WRITE)
 			return false;
+		if (err == SSL_ERROR_ZERO_RETURN) /* he may still read: the end is one, too */
+			SSL_shutdown(s->ssl);
 	} else {
 		n = read(s->client_fd, s->in + s->in_len, room);
 		if (n == -1 && (errno == EAGAIN || errno == EINTR))

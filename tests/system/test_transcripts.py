@@ -6,14 +6,18 @@ what is listed there must still differ.
 """
 
 import concurrent.futures
+import contextlib
 import glob
 import os
 import random
 import re
+import socket
+import ssl
 import unittest
 
 import transcripts
 from certs import Certificate
+from client import tls_context
 from dovecot import Dovecot, make_directory, remove_tree
 from gatehouse import TREE, Gatehouse, eventually, free_port, own_address, reap_orphans
 
@@ -199,6 +203,79 @@ class Transcripts(unittest.TestCase):
                              + ("\nlisted:\n" + "\n".join(listed) if listed else ""))
         self.assertTrue(exchanges)
         self.assertFalse(wrong, "differences that are not those listed:\n" + "\n".join(wrong))
+
+    # ---- a client that closes its side behind its last word ---------------------
+
+    HALF_CLOSED = {
+        "imap": ("", "a NOOP\r\n", "a LOGIN alice wrong\r\n",
+                 "a LOGIN alice wonderland\r\nb NOOP\r\nc LOGOUT\r\n",
+                 "a NOOP\r\nb AUTHENTICATE PLAIN AGFsaWNlAHdyb25n\r\n", "a LOGOUT\r\n",
+                 "a AUTHENTICATE PLAIN\r\nAGFsaWNlAHdyb25n\r\n"),
+        "pop3": ("", "CAPA\r\n", "USER alice\r\nPASS wrong\r\n", "QUIT\r\n",
+                 "USER alice\r\nPASS wonderland\r\nSTAT\r\nQUIT\r\n"),
+    }
+
+    SERVED = {"imap": ["* BYE", "c OK"], "pop3": ["+OK 1", "+OK Logging"]}
+
+    @staticmethod
+    def half_closed(target, port, words, tls, sources):
+        """What the server says to it, in short, and how it ends."""
+        with socket.create_connection((target.address, target.ports[port]), 30,
+                                      (next(sources), 0)) as sock:
+            if not tls:
+                sock.sendall(words.encode())
+                sock.shutdown(socket.SHUT_WR)
+                data, end = b"", "end"
+                try:
+                    while more := sock.recv(65536):
+                        data += more
+                except OSError as e:
+                    end = repr(e)
+                return [b" ".join(x.split()[:2]) for x in data.splitlines()], end
+            took, gave = ssl.MemoryBIO(), ssl.MemoryBIO()
+            t = tls_context().wrap_bio(took, gave)
+            data = b""
+
+            def until(step):
+                while True:
+                    try:
+                        return step()
+                    except ssl.SSLWantReadError:
+                        if gave.pending:
+                            sock.sendall(gave.read())
+                        more = sock.recv(65536)
+                        if more:
+                            took.write(more)
+                        else:
+                            took.write_eof()
+            until(t.do_handshake)
+            t.write(words.encode()) if words else None
+            with contextlib.suppress(ssl.SSLWantReadError):
+                t.unwrap()
+            sock.sendall(gave.read())           # words and close_notify together
+            sock.shutdown(socket.SHUT_WR)
+            end = "end"
+            try:
+                while more := until(lambda: t.read(65536)):
+                    data += more
+            except (OSError, ssl.SSLError) as e:
+                end = repr(e)
+            return [b" ".join(x.split()[:2]) for x in data.splitlines()], end
+
+    def test_half_closed(self):
+        cases = [(p, w, tls) for p, ws in self.HALF_CLOSED.items() for w in ws
+                 for tls in (False, True)]
+        with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+            theirs, ours = (list(pool.map(lambda x, t=t: self.half_closed(
+                t, x[0] + "s" * x[2], x[1], x[2], self.sources), cases))
+                for t in (self.theirs["open"], self.ours["open"]))
+        for case, them, us in zip(cases, theirs, ours):
+            with self.subTest(case):
+                if case[2] and "wonderland" in case[1]:
+                    # Dovecot ends such a login; ours is served like one in the clear.
+                    self.assertEqual([w.decode() for w in us[0]][-2:], self.SERVED[case[0]])
+                else:
+                    self.assertEqual(them, us)
 
 
 OURS = """\

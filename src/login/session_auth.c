@@ -327,6 +327,8 @@ dispatch(struct session *s, struct msgin *m)
 static void
 auth_lost(struct session *s)
 {
+	s->told = true; /* nobody is there, and nothing more is waited for */
+	s->owed = NO_NONE;
 	if (s->phase == SP_CLOSE || s->phase == SP_END)
 		return;
 	if (s->handshaking) {
@@ -336,7 +338,6 @@ auth_lost(struct session *s)
 	if (s->phase == SP_AUTH || s->phase == SP_HANDOFF)
 		dlg_auth_fail(&s->dlg, DLG_FAIL_TEMP, "Temporary authentication failure.");
 	dlg_bye(&s->dlg, DLG_BYE_INTERNAL);
-	s->told = true;
 	session_close_after(s, "Auth client gone");
 }
 

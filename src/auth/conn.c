@@ -387,8 +387,6 @@ void
 conn_worker_ready(struct watch *w, uint32_t events)
 {
 	struct conn *c = container_of(w, struct conn, worker);
-	bool reset = false;
-
 	(void)events;
 	for (int i = 0; i < MESSAGES_PER_TURN && !c->dead; i++) {
 		struct msgin m;
@@ -396,12 +394,6 @@ conn_worker_ready(struct watch *w, uint32_t events)
 
 		if (n == -1 && errno == EAGAIN)
 			return;
-		if (n == -1 && errno == ECONNRESET && !reset) {
-			/* It ended without reading what we sent; what it wrote before
-			 * (GOODBYE) is still to be had. */
-			reset = true;
-			continue;
-		}
 		if (n == -1 && errno == EBADMSG)
 			conn_reject(c, "malformed message");
 		else if (n <= 0)

@@ -146,15 +146,26 @@ msg_parse(const uint8_t *buf, size_t len, unsigned int nfds, enum role me, enum 
 	return 0;
 }
 
+/* Of a peer that has ended without reading all that it was sent the kernel tells that
+ * first, once; what it had said before, and its end, come after. */
+static bool
+again(bool *reset)
+{
+	if (errno == ECONNRESET && !*reset)
+		return *reset = true;
+	return errno == EINTR;
+}
+
 int
 msg_read(int fd, enum role me, enum role from, struct msgin *m, uint8_t *buf)
 {
+	bool reset = false;
 	ssize_t n;
 
 	m->nfds = 0;
 	do
 		n = read(fd, buf, MSG_MAX);
-	while (n == -1 && errno == EINTR);
+	while (n == -1 && again(&reset));
 	if (n <= 0)
 		return n == 0 ? 0 : -1;
 	if (msg_parse(buf, (size_t)n, 0, me, from, m) == -1) {
@@ -196,13 +207,14 @@ msg_recv(int fd, enum role me, enum role from, struct msgin *m, uint8_t *buf)
 	    .msg_iovlen = 1,
 	    .msg_control = control.buf,
 	    .msg_controllen = sizeof(control.buf)};
+	bool reset = false;
 	unsigned int count;
 	ssize_t n;
 
 	m->nfds = 0;
 	do
 		n = recvmsg(fd, &mh, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-	while (n == -1 && errno == EINTR);
+	while (n == -1 && again(&reset));
 	if (n == -1)
 		return -1;
 	collect_fds(&mh, m, &count);

@@ -71,7 +71,8 @@ int msg_send(int fd, struct msgout *m);
 int msg_write(int fd, struct msgout *m);
 
 /*
- * Receive one message.  Returns 1 and fills m; 0 at the end (peer gone); -1
+ * Receive one message.  Returns 1 and fills m; 0 at the end (peer gone, and all
+ * that it has said was received, whether it had read our words or not); -1
  * with errno: EAGAIN, or EBADMSG if it is malformed, truncated, not allowed
  * from `from` to `me` by the list, or has the wrong number of descriptors
  * (which are then closed): drop the peer.  buf must hold MSG_MAX bytes and live

@@ -75,6 +75,8 @@ on_peer(struct msgin *m)
 		close(fd);
 		return;
 	}
+	if (role == R_AUTH && *to != -1)
+		peers_auth(); /* who has logged in: the last words of the one before */
 	lose(to, ready);
 	*to = fd;
 	watch(fd, role == R_AUTH ? SRC_AUTH : SRC_KEYS, 0);

@@ -187,6 +187,37 @@ ends_and_full_queues(void **state)
 	pair[0] = -1;
 }
 
+/* The kernel reports first that our words were not read, and then what the peer has
+ * said: a process that has died has still said it. */
+static void
+last_words_of_one_that_did_not_read(void **state)
+{
+	struct msgin m;
+
+	(void)state;
+	for (int plain = 0; plain < 2; plain++) {
+		int p[2];
+
+		assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, p), 0);
+		msg_begin(&out, MSG_CONN_STOP, 5);
+		wr_u8(&out.w, 0);
+		assert_int_equal(msg_send(p[0], &out), 0);
+		msg_begin(&out, plain ? MSG_AUTH_WAIT : MSG_CONN_LOGGED_IN, 7);
+		assert_int_equal(msg_send(p[1], &out), 0);
+		close(p[1]);
+		if (plain) {
+			assert_int_equal(msg_read(p[0], R_WORKER, R_AUTH, &m, buf), 1);
+			assert_int_equal(m.id, 7);
+			assert_int_equal(msg_read(p[0], R_WORKER, R_AUTH, &m, buf), 0);
+		} else {
+			assert_int_equal(msg_recv(p[0], R_LAUNCHER, R_AUTH, &m, buf), 1);
+			assert_int_equal(m.id, 7);
+			assert_int_equal(msg_recv(p[0], R_LAUNCHER, R_AUTH, &m, buf), 0);
+		}
+		close(p[0]);
+	}
+}
+
 static void
 own_mistakes_are_not_sent(void **state)
 {
@@ -389,6 +420,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(descriptors_travel, setup, teardown),
 	    cmocka_unit_test_setup_teardown(stray_descriptors_are_closed, setup, teardown),
 	    cmocka_unit_test_setup_teardown(ends_and_full_queues, setup, teardown),
+	    cmocka_unit_test(last_words_of_one_that_did_not_read),
 	    cmocka_unit_test_setup_teardown(own_mistakes_are_not_sent, setup, teardown),
 	    cmocka_unit_test(hello),
 	    cmocka_unit_test(connection_round_trip),

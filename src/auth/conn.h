@@ -87,6 +87,7 @@ struct conn {
 	bool out_of_band;    /* the challenge is for the worker alone */
 	bool may_repeat;     /* creds, once held, say all that the client has said */
 	bool waited;         /* AUTH_WAIT was due */
+	bool asked_again;    /* the auth server went away with it once already */
 	uint8_t retry_result;/* 0: first try; else HANDOFF_RES to give if the second fails */
 	struct creds creds;
 	struct timer timer;

@@ -241,6 +241,15 @@ keep(struct conn *c, const uint8_t *data, size_t len)
 	c->creds.held = true;
 }
 
+/* All that has been said is in creds, and goes to the next server. */
+static void
+await_server(struct conn *c)
+{
+	c->state = CS_QUEUED;
+	c->waited = false;
+	timer_set(&c->timer, c->rules.auth_timeout_ms);
+}
+
 void
 request_start(struct conn *c, const char *mech, bool has_ir, const uint8_t *data, size_t len)
 {
@@ -258,6 +267,7 @@ request_start(struct conn *c, const char *mech, bool has_ir, const uint8_t *data
 	c->has_ir = has_ir;
 	c->said = has_ir;
 	c->out_of_band = false;
+	c->asked_again = false;
 	c->binding[0] = '\0';
 	c->may_repeat = true;
 	if (strcmp(c->mech.name, "APOP") == 0) {
@@ -274,13 +284,10 @@ request_start(struct conn *c, const char *mech, bool has_ir, const uint8_t *data
 			request_temp_fail(c, OUT_COMM);
 		return;
 	}
-	if (!c->creds.held) {
+	if (c->creds.held)
+		await_server(c);
+	else
 		request_temp_fail(c, OUT_COMM);
-		return;
-	}
-	c->state = CS_QUEUED;
-	c->waited = false;
-	timer_set(&c->timer, c->rules.auth_timeout_ms);
 }
 
 /* The worker has no such channel binding: no other answer than an honest one
@@ -519,6 +526,26 @@ conns_server_ready(bool list_changed)
 	}
 }
 
+/* A server that went away with a request under way: what the client has said is at
+ * hand and is said to the next one.  Once: it may be what a server dies of. */
+static void
+ask_again(struct conn *c)
+{
+	struct server *next = server_current();
+
+	unbind(c, false);
+	if (!c->creds.held || c->asked_again || c->retry_result != 0) {
+		request_temp_fail(c, OUT_COMM);
+		return;
+	}
+	c->asked_again = true;
+	c->has_ir = c->said > 0;
+	if (next == NULL)
+		await_server(c);
+	else if (!submit(c, next, c->creds.data, c->creds.len)) /* it was a retired one */
+		request_temp_fail(c, OUT_COMM);
+}
+
 void
 conns_server_lost(struct server *s)
 {
@@ -527,6 +554,8 @@ conns_server_lost(struct server *s)
 			continue;
 		switch (c->state) {
 		case CS_AUTH:
+			ask_again(c);
+			break;
 		case CS_LIMIT:
 			unbind(c, false);
 			request_temp_fail(c, OUT_COMM);

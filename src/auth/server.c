@@ -303,21 +303,17 @@ server_feed(struct server *s, const void *p, size_t len)
 
 /* ---- output --------------------------------------------------------------- */
 
-static bool
+/* What does not go out waits; that the server is gone the read side will see, too. */
+static void
 flush(struct server *s)
 {
 	size_t sent = 0;
 	bool want;
+	long n;
 
-	while (sent < s->out_len) {
-		long n = sock_write(s->watch.fd, s->out + sent, s->out_len - sent, -1);
-
-		if (n == -1 && errno == EAGAIN)
-			break;
-		if (n <= 0) /* the read side will see it, too, and clean up */
-			return false;
+	while (sent < s->out_len &&
+	    (n = sock_write(s->watch.fd, s->out + sent, s->out_len - sent, -1)) > 0)
 		sent += (size_t)n;
-	}
 	memmove(s->out, s->out + sent, s->out_len - sent);
 	explicit_bzero(s->out + s->out_len - sent, sent);
 	s->out_len -= sent;
@@ -326,7 +322,6 @@ flush(struct server *s)
 		s->want_write = want;
 		loop_change(&s->watch, want ? EPOLLIN | EPOLLOUT : EPOLLIN);
 	}
-	return true;
 }
 
 bool
@@ -336,7 +331,8 @@ server_send(struct server *s, const struct auth_cmd *c)
 		return false;
 	memcpy(s->out + s->out_len, c->buf, c->len);
 	s->out_len += c->len;
-	return flush(s);
+	flush(s);
+	return true;
 }
 
 void

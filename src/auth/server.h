@@ -66,7 +66,7 @@ const struct mech_list *server_mechs(void);
 const struct dlg_mech *server_mech(const char *name);
 
 /* Queue one line (with its LF); the bytes are wiped once they are written.
- * False: the queue is full or the connection gone. */
+ * False: the queue is full.  On a connection that has just ended it is lost with it. */
 bool server_send(struct server *s, const struct auth_cmd *c);
 /* CANCEL of a request. */
 void server_cancel(struct server *s, uint32_t id);

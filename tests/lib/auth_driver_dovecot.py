@@ -386,15 +386,17 @@ def reload_between_ok_and_handoff(d, a):
 
 @with_dovecot()
 def auth_killed_and_restarted(d, a):
-    c, granted = Conn(a), Conn(a)
-    c.ready()
-    granted.ready()
+    c, granted, asked = Conn(a), Conn(a), Conn(a)
+    for x in c, granted, asked:
+        x.ready()
     granted.plain()
     granted.ok()
     c.start("LOGIN")
     c.challenge()
+    os.kill(d.auth_pid(), signal.SIGSTOP)
+    asked.plain()  # under way, and asked once more
     os.kill(d.auth_pid(), signal.SIGKILL)
-    a.log_has("auth server .*connection closed")
+    a.log_has("auth server .*(connection closed|ECONNRESET)")
     c.cont(b"alice")
     why, text = c.fail()
     assert why == "TEMP" and re.match(r"Temporary authentication failure\. \[mail\.example\.test:"
@@ -404,6 +406,10 @@ def auth_killed_and_restarted(d, a):
     c.handoff()
     assert c.result()[0] == 0
     serve_check(c, c.mail)
+    asked.ok()
+    asked.handoff()
+    assert asked.result()[0] == 0
+    serve_check(asked, asked.mail)
     granted.handoff()  # its OK is lost: said again without the client's help
     granted.ok()
     granted.handoff()

@@ -28,16 +28,17 @@ struct ends {
 
 static struct msgout out;
 
-/* Accepted, but a peer's queue was full: tried again before anybody else is
- * accepted, so that a burst costs no client its connection. */
+/* Accepted, but a peer's queue was full, or a peer or the worker was dead before we
+ * had heard of it: tried again before another of that service is accepted, so that
+ * neither a burst nor a restart costs a client its connection. */
 #define HELD_RETRY_MS 5
-static struct {
+static struct held {
 	struct listener *listener; /* NULL: none */
 	struct sockaddr_storage peer;
 	int fd;
-} held;
+} held[SERVICE__MAX];
 
-static bool serve_held(void);
+static void serve_held(struct held *h);
 
 static void
 arm(struct listener *l, bool on)
@@ -55,10 +56,12 @@ void
 accept_again(void)
 {
 	lr.retry_at = 0;
-	if (held.listener != NULL && !serve_held())
-		return;
+	for (int s = 0; s < SERVICE__MAX; s++)
+		if (held[s].listener != NULL)
+			serve_held(&held[s]);
 	for (unsigned int i = 0; i < lr.nlisteners; i++)
-		if (lr.started && !lr.draining && lr.auth_ready && lr.keys_ready)
+		if (lr.started && !lr.draining && lr.auth_ready && lr.keys_ready &&
+		    held[lr.listeners[i].service].listener == NULL)
 			arm(&lr.listeners[i], true);
 }
 
@@ -275,11 +278,8 @@ account(struct conn *c, struct worker *w, uint64_t now)
 static void
 hold(struct listener *l, int fd, const struct sockaddr_storage *peer, uint64_t now)
 {
-	held.listener = l;
-	held.fd = fd;
-	held.peer = *peer;
-	for (int s = 0; s < SERVICE__MAX; s++)
-		pause_service((enum service)s, now + HELD_RETRY_MS);
+	held[l->service] = (struct held){.listener = l, .peer = *peer, .fd = fd};
+	pause_service((enum service)l->service, now + HELD_RETRY_MS);
 }
 
 static void
@@ -307,7 +307,7 @@ serve(struct listener *l, struct worker *w, int fd, const struct sockaddr_storag
 	memcpy(c->session, info.session, sizeof(c->session));
 	if (make_ends(&e) && tell_peers(&info, &e) && tell_worker(&info, &e, w)) {
 		account(c, w, now);
-	} else if (errno == EAGAIN) {
+	} else if (errno == EAGAIN || errno == EPIPE || errno == ECONNRESET) {
 		/* Whoever has heard of it sees its channel end. */
 		conns_remove(c);
 		hold(l, fd, peer, now);
@@ -321,26 +321,30 @@ serve(struct listener *l, struct worker *w, int fd, const struct sockaddr_storag
 	close_ends(&e);
 }
 
-/* True: nobody is held any more. */
-static bool
-serve_held(void)
+static void
+release_held(struct held *h)
 {
-	struct listener *l = held.listener;
+	if (h->listener != NULL)
+		close(h->fd);
+	h->listener = NULL;
+}
+
+static void
+serve_held(struct held *h)
+{
+	struct listener *l = h->listener;
 	uint64_t now = now_ms();
 	struct worker *w;
 
 	if (lr.draining) {
-		close(held.fd);
-		held.listener = NULL;
-		return true;
+		release_held(h);
+		return;
 	}
-	if (!lr.auth_ready || !lr.keys_ready)
-		return false;
-	if ((w = find_worker((enum service)l->service, now)) == NULL)
-		return false;
-	held.listener = NULL;
-	serve(l, w, held.fd, &held.peer, now);
-	return held.listener == NULL;
+	if (!lr.auth_ready || !lr.keys_ready ||
+	    (w = find_worker((enum service)l->service, now)) == NULL)
+		return;
+	h->listener = NULL;
+	serve(l, w, h->fd, &h->peer, now);
 }
 
 /* ---- the listener --------------------------------------------------------- */
@@ -363,7 +367,7 @@ accept_on(struct listener *l, uint64_t now)
 	struct worker *w;
 	int fd;
 
-	if (held.listener != NULL)
+	if (held[l->service].listener != NULL)
 		return; /* its turn is first; the listeners are paused */
 	if (!lr.auth_ready || !lr.keys_ready) {
 		pause_service((enum service)l->service, 0);
@@ -389,6 +393,7 @@ accept_on(struct listener *l, uint64_t now)
 static void
 close_waiting(enum service s, uint64_t now)
 {
+	release_held(&held[s]);
 	for (unsigned int i = 0; i < lr.nlisteners; i++) {
 		int fd, n = CLOSE_MAX;
 

@@ -191,6 +191,24 @@ class Crash(SystemTest):
         except (OSError, harness.ClientError):
             return False
 
+    def test_who_comes_in_that_moment_waits(self):
+        """He is accepted before the launcher has seen who is dead: nobody is closed for it."""
+        for name in ("template", "auth", "keys"):
+            with self.subTest(name):
+                self.assertTrue(eventually(self.tls_works))
+                launcher = self.gh.helper("launcher")
+                launcher.kill(signal.SIGSTOP)
+                try:
+                    sock = harness.LineClient(self.gh.server("imap"))
+                    self.keep(sock)
+                    for p in (self.gh.templates("imap") if name == "template"
+                              else self.gh.helpers(name)):
+                        p.kill(signal.SIGKILL)
+                        wait_gone([p], 20)
+                finally:
+                    launcher.kill(signal.SIGCONT)
+                self.assertTrue(sock.line().startswith("* OK"))
+
     def test_key_signer_under_load(self):
         live = self.sessions()
         self.under_load(lambda: self.gh.helper("keys").kill())

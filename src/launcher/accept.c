@@ -404,8 +404,9 @@ close_waiting(enum service s, uint64_t now)
 	room_log_full(s, now);
 }
 
+/* Those before login that are to end: told, and killed if they do not. */
 static void
-kill_overdue(enum service s, uint64_t now)
+press_on(enum service s, uint64_t now)
 {
 	struct conn *next;
 
@@ -413,6 +414,8 @@ kill_overdue(enum service s, uint64_t now)
 		uint64_t limit = c->accepted_ms + c->timeout_ms + TIMEOUT_GRACE_MS;
 
 		next = conns_next_before_login(s, c);
+		if (c->stopping && c->untold)
+			peers_tell_stop(c);
 		if (now < limit && !(c->stopping && now >= c->kill_at))
 			continue;
 		/* A pooled worker is not killed for one of its connections: it keeps
@@ -429,7 +432,7 @@ accept_tick(uint64_t now)
 		enum service s = (enum service)i;
 		struct service_state *st = &lr.service[s];
 
-		kill_overdue(s, now);
+		press_on(s, now);
 		if (st->full_since != 0 && now - st->full_since >= FULL_MS) {
 			close_waiting(s, now);
 			st->full_since = 0;

@@ -20,6 +20,8 @@ struct conn {
 	uint8_t service;
 	bool logged_in;
 	bool stopping;        /* told to end; killed at kill_at */
+	bool untold;          /* that is, the auth client's queue was full: told again */
+	uint8_t stop_why;     /* enum dlg_bye */
 	uint16_t worker;      /* pooled: its worker's slot + 1; else 0 */
 	uint16_t template;    /* fork, until its process is known: the template's slot + 1 */
 	uint32_t layout;      /* of its process: ready.h */

@@ -84,6 +84,8 @@ void peers_auth(void);
 void peers_keys(void);
 /* BYE for a connection before login; killed if it is still there after the grace. */
 void peers_stop(struct conn *c, uint8_t why, uint64_t now);
+/* Again, where the auth client's queue was full. */
+void peers_tell_stop(struct conn *c);
 void peers_check_drained(void);
 /* If the log wants it, the auth client hears which process a connection has. */
 void peers_tell_pid(uint32_t conn, pid_t pid);

@@ -42,13 +42,25 @@ peers_check_drained(void)
 }
 
 void
-peers_stop(struct conn *c, uint8_t why, uint64_t now)
+peers_tell_stop(struct conn *c)
 {
 	msg_begin(&out, MSG_CONN_STOP, c->id);
-	wr_u8(&out.w, why);
-	conns_mark_stopping(c, now + lr.set.stop_grace_ms);
-	if ((lr.auth_fd == -1 || msg_send(lr.auth_fd, &out) == -1) && c->pid > 1)
+	wr_u8(&out.w, c->stop_why);
+	c->untold = false;
+	if (lr.auth_fd != -1 && msg_send(lr.auth_fd, &out) == 0)
+		return;
+	if (lr.auth_fd != -1 && errno == EAGAIN)
+		c->untold = true;
+	else if (c->pid > 1)
 		kill(c->pid, SIGKILL); /* no way to tell it */
+}
+
+void
+peers_stop(struct conn *c, uint8_t why, uint64_t now)
+{
+	conns_mark_stopping(c, now + lr.set.stop_grace_ms);
+	c->stop_why = why;
+	peers_tell_stop(c);
 }
 
 void

@@ -202,6 +202,27 @@ class Ends(SystemTest):
         self.assert_serves()
 
 
+class EndOfMany(SystemTest):
+    """More of them than farewells fit into the auth client's queue (277)."""
+
+    settings = "shutdown_timeout = 60s"
+    imap_login = "service_count = 0"
+
+    def test_all_hear_of_it(self):
+        clients = [self.imap() for _ in range(400)]
+        auth = self.gh.helper("auth")
+        auth.kill(signal.SIGSTOP)
+        try:
+            self.gh.signal(signal.SIGTERM)
+            self.gh.wait_log("ending:")
+            time.sleep(0.3)
+        finally:
+            auth.kill(signal.SIGCONT)
+        for c in clients:
+            self.assertRegex(c.rest(20), rb"\* BYE .*[Ss]hutting down")
+        self.assertEqual(self.gh.wait_status(30), 0)
+
+
 class Background(SystemTest):
     """Without -F: the command ends when the doors are open; USR1 opens the log anew."""
 

@@ -91,13 +91,14 @@ serve(struct peer *p)
 	p->reading = false;
 }
 
+/* False: the rest must wait, for room in the queue or for memory. */
 static bool
 flush_backlog(void)
 {
 	while (backlog_n > 0) {
 		msg_begin(&out, MSG_CONN_LOGGED_IN, backlog[backlog_head]);
 		if (msg_send(launcher.watch.fd, &out) == -1)
-			return errno != EAGAIN;
+			return errno == EPIPE || errno == ECONNRESET; /* its end is read soon */
 		backlog_head = (backlog_head + 1) % BACKLOG;
 		backlog_n--;
 	}

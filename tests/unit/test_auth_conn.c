@@ -15,10 +15,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "auth/conn.h"
+#include "auth/peers.h"
 #include "auth/sockdir.h"
 #include "common/log.h"
 
@@ -37,6 +39,20 @@ struct peer {
 	int chan, mail, client;
 	uint8_t buf[MSG_MAX];
 };
+
+/* So many messages find no memory. */
+static unsigned int lacking;
+
+ssize_t
+sendmsg(int fd, const struct msghdr *mh, int flags)
+{
+	if (lacking > 0) {
+		lacking--;
+		errno = ENOBUFS;
+		return -1;
+	}
+	return syscall(SYS_sendmsg, fd, mh, flags);
+}
 
 /* ---- the surroundings ----------------------------------------------------- */
 
@@ -713,6 +729,46 @@ stop_and_malformed_open(void **state)
 	assert_false(conn_tls_on(p.id));
 }
 
+/* No memory for a message: what the launcher does not hear of, it ends after
+ * login_timeout. */
+static void
+logins_are_told(void **state)
+{
+	int control[2], launcher[2];
+	static uint8_t buf[MSG_MAX];
+	struct msgin m;
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, control), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, launcher), 0);
+	peers_start(control[1]);
+	hello_put(&out, R_SUPERVISOR, NULL, 0);
+	assert_int_equal(msg_send(control[0], &out), 0);
+	msg_begin(&out, MSG_PEER, 0);
+	wr_u8(&out.w, R_LAUNCHER);
+	msg_add_fd(&out, launcher[1]);
+	assert_int_equal(msg_send(control[0], &out), 0);
+	hello_put(&out, R_LAUNCHER, NULL, 0);
+	assert_int_equal(msg_send(launcher[0], &out), 0);
+	spin();
+	assert_int_equal(msg_recv(launcher[0], R_LAUNCHER, R_AUTH, &m, buf), 1);
+	assert_int_equal(m.type, MSG_HELLO);
+	lacking = 3;
+	for (uint32_t id = 7; id < 10; id++) {
+		peers_logged_in(id);
+		spin();
+	}
+	assert_int_equal(lacking, 0);
+	for (uint32_t id = 7; id < 10; id++) {
+		assert_int_equal(msg_recv(launcher[0], R_LAUNCHER, R_AUTH, &m, buf), 1);
+		assert_int_equal(m.type, MSG_CONN_LOGGED_IN);
+		assert_int_equal(m.id, id);
+	}
+	close(launcher[0]);
+	close(launcher[1]);
+	spin();
+}
+
 int
 main(void)
 {
@@ -730,6 +786,7 @@ main(void)
 	    cmocka_unit_test(server_lost),
 	    cmocka_unit_test(slots_and_slow_workers),
 	    cmocka_unit_test(stop_and_malformed_open),
+	    cmocka_unit_test(logins_are_told),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -14,8 +14,9 @@ static uint32_t buckets[BUCKETS];
 static unsigned int counts[SERVICE__MAX], stopping[SERVICE__MAX];
 
 bool
-conns_init(void)
+conns_init(uint16_t first)
 {
+	sequence = first != 0 ? first : 1;
 	table = calloc(CONN_MAX, sizeof(*table)); /* touched as it is used */
 	if (table == NULL)
 		return false;

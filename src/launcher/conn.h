@@ -36,8 +36,9 @@ struct conn {
 
 #define CONN_NONE UINT32_MAX
 
-/* Allocates the table; false: no memory. */
-bool conns_init(void);
+/* Allocates the table; false: no memory.  first: where the numbers begin, a random one:
+ * what is still said of a connection of a launcher that died fits none of ours. */
+bool conns_init(uint16_t first);
 /* A fresh entry at the new end of its service's queue; NULL: the table is full. */
 struct conn *conns_add(enum service s, uint16_t crowd, uint64_t now);
 struct conn *conns_by_id(uint32_t id);

@@ -198,7 +198,7 @@ main(void)
 	struct layer_report rep = {0};
 	struct msgout out;
 	uint8_t packed[96];
-	uint64_t key[2];
+	uint64_t key[3];
 
 	prctl(PR_SET_NAME, "gatehouse-launcher");
 	if (filters_map(FD_FILTERS) == -1) /* keeps the address taken: no filter of its own */
@@ -208,10 +208,10 @@ main(void)
 		fatalx(EX_OSERR, "%s", late_reason());
 	rep.state[LAYER_SECCOMP] = LAYER_NOT_ASKED; /* it is the outer one */
 	fill_descriptors();
-	if (!conns_init())
-		fatal(EX_OSERR, "no memory for the table of connections");
 	if (getrandom(key, sizeof(key), 0) != (ssize_t)sizeof(key))
 		fatal(EX_OSERR, "getrandom");
+	if (!conns_init((uint16_t)key[2]))
+		fatal(EX_OSERR, "no memory for the table of connections");
 	crowd_init(key);
 	watch_children();
 	hello_put(&out, R_LAUNCHER, packed, layer_report_pack(&rep, packed, sizeof(packed)));

@@ -183,7 +183,7 @@ the_oldest_before_login_makes_room(void **state)
 	struct conn *c[6];
 
 	(void)state;
-	assert_true(conns_init());
+	assert_true(conns_init(1));
 	assert_null(conns_victim(SERVICE_IMAP, 3, NULL));
 	for (int i = 0; i < 6; i++)
 		c[i] = conns_add(i == 0 ? SERVICE_POP3 : SERVICE_IMAP, CROWD_NONE, (uint64_t)i);
@@ -241,7 +241,7 @@ a_flood_makes_room_for_itself(void **state)
 	struct conn *honest, *flood[4], *other[3];
 
 	(void)state;
-	assert_true(conns_init());
+	assert_true(conns_init(1));
 	honest = conns_add(SERVICE_IMAP, 19, 0);
 	for (int i = 0; i < 3; i++)
 		other[i] = conns_add(SERVICE_IMAP, two, 1);

@@ -178,6 +178,17 @@ odd(const struct conn *c)
 }
 
 static void
+numbers_begin_where_they_are_told(void **state)
+{
+	(void)state;
+	assert_true(conns_init(UINT16_MAX));
+	assert_int_equal(conns_add(SERVICE_IMAP, CROWD_NONE, 0)->id, 0xffff0000u);
+	assert_int_equal(conns_add(SERVICE_IMAP, CROWD_NONE, 0)->id, 0x00010001u);
+	assert_true(conns_init(0)); /* 0 is nobody's */
+	assert_int_equal(conns_add(SERVICE_IMAP, CROWD_NONE, 0)->id, 0x00010000u);
+}
+
+static void
 the_oldest_before_login_makes_room(void **state)
 {
 	struct conn *c[6];
@@ -280,6 +291,7 @@ main(void)
 	    cmocka_unit_test(the_oldest_before_login_makes_room),
 	    cmocka_unit_test(a_network_is_an_address_or_a_64),
 	    cmocka_unit_test(a_flood_makes_room_for_itself),
+	    cmocka_unit_test(numbers_begin_where_they_are_told),
 	};
 
 	return cmocka_run_group_tests_name("launcher_ready", tests, NULL, NULL);

@@ -60,7 +60,7 @@ new_generation(struct plan *plan, unsigned int number, const struct listeners *l
 	}
 	g->plan = plan;
 	g->number = number;
-	g->listeners = l;
+	g->listeners = *l;
 	g->deadline = now + START_MS;
 	for (int i = 0; i < GEN_HELPERS; i++) {
 		g->helpers[i].role = order[i];
@@ -86,8 +86,8 @@ send_listeners(struct generation *g, struct helper *h)
 {
 	struct msgout m;
 
-	for (unsigned int i = 0; i < g->listeners->n; i++) {
-		const struct listening *l = &g->listeners->l[i];
+	for (unsigned int i = 0; i < g->listeners.n; i++) {
+		const struct listening *l = &g->listeners.l[i];
 		uint8_t flags = 0;
 
 		if (l->conf.ssl)
@@ -131,7 +131,7 @@ go(struct generation *g)
 	helper_pair(by_role(g, R_LAUNCHER), by_role(g, R_KEYS));
 	send_listeners(g, by_role(g, R_LAUNCHER));
 	g->state = GEN_RUNNING;
-	logger_line('I', "ready: generation %u, %u listeners", g->number, g->listeners->n);
+	logger_line('I', "ready: generation %u, %u listeners", g->number, g->listeners.n);
 }
 
 static void

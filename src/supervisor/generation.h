@@ -58,10 +58,10 @@ struct generation {
 	unsigned int keys_good;
 	uint64_t deadline;                /* of STARTING and ENDING */
 	struct record record;             /* what was reported, as it stands in base_dir */
-	const struct listeners *listeners;/* borrowed: the supervisor's */
+	struct listeners listeners;       /* its sockets; others may have the same (doors.h) */
 };
 
-/* Start the helpers.  Takes plan.  NULL (plan freed): out of memory. */
+/* Start the helpers.  Takes plan, copies the list.  NULL (plan freed): out of memory. */
 struct generation *generation_new(struct plan *plan, unsigned int number,
     const struct listeners *l, uint64_t now);
 

@@ -16,6 +16,7 @@
 #include "common/str.h"
 #include "confine/confine.h"
 #include "supervisor/activation.h"
+#include "supervisor/doors.h"
 #include "supervisor/generation.h"
 #include "supervisor/reported.h"
 #include "supervisor/rundir.h"
@@ -28,8 +29,7 @@ static struct {
 	bool foreground;
 	struct generation *generations; /* newest first */
 	unsigned int count;
-	struct listeners listeners;
-	struct listeners passed; /* of them: by the service manager; never closed before the end */
+	struct listeners passed; /* by the service manager: every generation has them */
 	int signal_fd;
 	int ready_fd;      /* of daemonize: the starter waits for a byte */
 	bool ending;
@@ -115,7 +115,8 @@ list_helpers(void)
 static void
 reload(void)
 {
-	struct listeners next, old = sv.listeners;
+	const struct listeners *now = doors_now(sv.generations);
+	struct listeners next;
 	struct generation *g;
 	struct plan *p;
 	struct diag d = {0};
@@ -127,28 +128,26 @@ reload(void)
 	p = load_plan("reload refused, everything stays as it is: ");
 	if (p == NULL)
 		return;
-	if (listeners_open(&sv.listeners, &p->conf, &next, &d) == -1) {
+	if (listeners_open(now, &p->conf, &next, &d) == -1) {
 		log_diag("reload refused, everything stays as it is: ", &d);
 		plan_free(p);
 		return;
 	}
 	if (activation_used(&sv.passed, &next, &d) == -1) {
 		log_diag("reload refused, everything stays as it is: ", &d);
-		listeners_close_rest(&next, &old);
+		listeners_close_rest(&next, now);
 		plan_free(p);
 		return;
 	}
-	g = generation_new(p, sv.generations->number + 1, &sv.listeners, now_ms());
-	if (g == NULL || g->state == GEN_FAILED) {
+	g = generation_new(p, sv.generations->number + 1, &next, now_ms());
+	if (g == NULL || g->state == GEN_FAILED)
 		logger_line('E', "reload refused, everything stays as it is");
-		listeners_close_rest(&next, &old);
-		if (g == NULL)
-			return;
-	} else {
-		sv.listeners = next;
-		listeners_close_rest(&old, &next);
-		log_policies(p);
+	if (g == NULL) {
+		listeners_close_rest(&next, now);
+		return;
 	}
+	if (g->state != GEN_FAILED)
+		log_policies(p);
 	g->next = sv.generations;
 	sv.generations = g;
 	sv.count++;
@@ -210,15 +209,14 @@ sweep(void)
 static void
 drain_all(void)
 {
-	static const struct listeners none;
 	uint32_t ms = sv.generations != NULL ? sv.generations->plan->conf.shutdown_timeout_ms : 0;
 
 	logger_line('I', "ending: connections have %u seconds", ms / 1000);
 	sv.ending = true;
 	sv.end_by = now_ms() + ms + 1000;
-	listeners_close_rest(&sv.listeners, &none); /* refused, not left waiting */
 	for (struct generation *g = sv.generations; g != NULL; g = g->next)
 		generation_drain(g, true, ms > 0 ? ms : 1, now_ms());
+	doors_close(sv.generations); /* refused, not left waiting */
 }
 
 static void
@@ -352,6 +350,7 @@ loop(void)
 			generation_tick(g, now);
 		statistics_tick(now);
 		retire_older();
+		doors_close(sv.generations);
 		say_ready();
 		sweep();
 	}
@@ -435,14 +434,14 @@ standard_fds(void)
 
 /* Status: not being able to bind passes, a configuration that does not fit stays. */
 static int
-open_listeners(const struct plan *p)
+open_listeners(const struct plan *p, struct listeners *first)
 {
 	struct diag d = {0};
 	int status = EX_OK;
 
-	if (listeners_open(&sv.passed, &p->conf, &sv.listeners, &d) == -1)
+	if (listeners_open(&sv.passed, &p->conf, first, &d) == -1)
 		status = EX_UNAVAILABLE;
-	else if (activation_used(&sv.passed, &sv.listeners, &d) == -1)
+	else if (activation_used(&sv.passed, first, &d) == -1)
 		status = EX_CONFIG;
 	if (status != EX_OK)
 		log_diag("", &d);
@@ -452,6 +451,7 @@ open_listeners(const struct plan *p)
 int
 supervise(const char *config_file, bool foreground)
 {
+	struct listeners first;
 	struct diag d = {0};
 	struct plan *p;
 	int orphans, status;
@@ -475,7 +475,7 @@ supervise(const char *config_file, bool foreground)
 	}
 	orphans = rundir_end_orphans();
 	sv.signal_fd = block_signals();
-	if ((status = open_listeners(p)) != EX_OK)
+	if ((status = open_listeners(p, &first)) != EX_OK)
 		return status;
 	if (!open_log(&p->conf))
 		return EX_CANTCREAT;
@@ -485,7 +485,7 @@ supervise(const char *config_file, bool foreground)
 	log_policies(p);
 	if (!confine_supervisor(p))
 		return EX_CONFIG;
-	sv.generations = generation_new(p, 1, &sv.listeners, now_ms());
+	sv.generations = generation_new(p, 1, &first, now_ms());
 	sv.count = 1;
 	list_helpers();
 	sv.status = loop();

@@ -75,6 +75,29 @@ class Reload(SystemTest):
                         f"{self.all_helpers()} instead of {helpers}")
         self.assert_serves()
 
+    def test_a_failed_reload_leaves_the_doors_as_they_were(self):
+        """Neither is the new port open, where nobody would serve, nor is the old one lost to
+        a launcher that is started anew."""
+        self.one_generation()
+        good, ports = self.gh.cert, dict(self.gh.ports)
+        other = Certificate(self.gh.dir, "another")
+        new = harness.free_port(self.gh.address)
+        try:
+            self.gh.write_config(cert=Certificate.existing(good.cert, other.key),
+                                 ports={**ports, "imaps": new})
+            mark = self.gh.mark()
+            self.gh.signal(signal.SIGHUP)
+            self.gh.wait_log(r"generation \d+ did not start", 60, mark)
+        finally:
+            self.gh.write_config(cert=good, ports=ports)
+        with self.assertRaises(ConnectionRefusedError):
+            harness.LineClient((self.gh.address, new)).close()
+        self.assert_serves()
+        old = self.gh.helper("launcher")
+        old.kill(signal.SIGKILL)
+        self.assertTrue(eventually(lambda: self.gh.helper("launcher") != old))
+        self.assertTrue(eventually(self.works))
+
     def test_new_port_and_old_port(self):
         ports = dict(self.gh.ports)
         self.addCleanup(self.gh.reload)

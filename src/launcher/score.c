@@ -17,6 +17,7 @@
 #define NOT_RAISED INT_MIN
 
 static bool available;
+static int raised;
 
 static bool
 get(int *score)
@@ -61,6 +62,7 @@ score_raise(uint16_t least, int *before)
 		return 0;
 	if (!put(least))
 		return -1;
+	raised = least;
 	*before = now;
 	return 0;
 }
@@ -68,9 +70,10 @@ score_raise(uint16_t least, int *before)
 void
 score_back(int before)
 {
-	int saved = errno;
+	int saved = errno, now;
 
-	if (before != NOT_RAISED && !put(before))
+	/* If somebody has set another meanwhile, that one is meant. */
+	if (before != NOT_RAISED && (!get(&now) || (now == raised && !put(before))))
 		log_warn("the launcher's oom_score_adj stays that of its workers");
 	errno = saved;
 }

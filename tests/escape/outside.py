@@ -52,11 +52,6 @@ def hung_up(process, fd):
         os.close(got)
 
 
-def number(process, name):
-    with open(f"/proc/{process.pid}/{name}") as f:
-        return int(f.read())
-
-
 def undumped(process):
     """Bytes of its writable memory that no core file would have."""
     total, size = 0, 0
@@ -263,34 +258,6 @@ class Started(harness.SystemTest):
             if ROOT:
                 with open(f"/proc/{p.pid}/personality") as f:
                     self.assertEqual(int(f.read(), 16), 0, f"{p}: its layout is not random")
-
-    def check_scores(self, **kw):
-        """Every process that a client can reach, before and after his login, has a higher
-        score than what all of them need."""
-        gh = self.gh = self.make_gatehouse(**kw)
-        self.addCleanup(gh.close)
-        gh.start()
-        clients = [self.imap(tls=True), self.imap(tls=False), self.pop3(tls=True)]
-        self.assertTrue(clients[0].login().startswith("OK"))
-        clients[0].command("NOOP")
-        others = [gh.process, *(gh.helper(n) for n in ("launcher", "auth", "keys"))]
-        pids = {p.pid for p in others}
-        workers = [p for p in gh.process.descendants() if p.pid not in pids]
-        for which in ("oom_score_adj", "oom_score"):
-            score = {p: number(p, which) for p in (*workers, *others)}
-            self.assertGreater(min(score[p] for p in workers),
-                               max(score[p] for p in others), (which, score))
-        return sorted({p.argv()[1] for p in workers})
-
-    def test_RES_11_workers_go_first_when_memory_runs_out(self):
-        self.assertEqual(self.check_scores(pop3_login="service_count = 0"), ["pool", "template"])
-        self.assertEqual(self.check_scores(settings="worker_spawn = exec"), ["exec"])
-
-    def test_RES_11_a_score_is_never_lowered(self):
-        gh = self.odd("open('/proc/self/oom_score_adj', 'w').write('700')",
-                      settings="worker_spawn = exec")
-        for p in (gh.process, *self.family(gh)):
-            self.assertEqual(number(p, "oom_score_adj"), 700, p)
 
     def test_LCH_08_worker_that_ends_at_once(self):
         where = self.copied("gatehouse-login", "gatehouse-launcher")

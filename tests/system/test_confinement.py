@@ -1,8 +1,10 @@
 # check: also as an ordinary user
 """What the kernel says about every process, before and after login."""
 
+import contextlib
 import os
 import re
+import time
 
 import harness
 from harness import SystemTest, eventually, needs_root
@@ -10,6 +12,16 @@ from procs import NAMESPACES, Process
 
 BEFORE_LOGIN = [2, 3, 4, 5, 6]
 REQUIRED_NS = ("mnt", "net", "pid", "ipc")
+
+
+def scores(processes, name):
+    """Of those that are still there."""
+    out = {}
+    for p in processes:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            with open(f"/proc/{p.pid}/{name}") as f:
+                out[p] = int(f.read())
+    return out
 
 
 class Walls:
@@ -47,6 +59,20 @@ class Walls:
         self.assertEqual(p.limits()["Max processes"], ("0", "0"), what)
         self.assertFalse([m for m in p.maps() if "rwx" in m.split()[1]], what)
 
+    def test_workers_go_first_when_memory_runs_out(self):
+        """Whoever a client can reach, before and after his login, before all that others need."""
+        self.imap(tls=True), self.imap(tls=False), self.pop3(tls=True)
+        self.logged_in().command("NOOP")
+        others = [self.gh.process, *(self.gh.helper(n) for n in ("launcher", "auth", "keys"))]
+        pids = {p.pid for p in others}
+        workers = [p for p in self.gh.process.descendants() if p.pid not in pids]
+        # one that has just been forked has the launcher's argv, and its own score already
+        self.assertEqual({a for p in workers for a in p.argv()[1:2]}, self.models)
+        for which in ("oom_score_adj", "oom_score"):
+            theirs, needed = scores(workers, which), scores(others, which)
+            self.assertEqual(len(needed), 4)
+            self.assertGreater(min(theirs.values()), max(needed.values()), (which, theirs, needed))
+
     def one_worker(self, act):
         before = self.gh.workers()
         c = act()
@@ -54,6 +80,8 @@ class Walls:
 
 
 class Fork(Walls, SystemTest):
+    models = {"template"}
+
     def test_helpers(self):
         c = self.logged_in()
         for name in ("launcher", "auth", "keys"):
@@ -138,6 +166,7 @@ class Fork(Walls, SystemTest):
 
 
 class Exec(Walls, SystemTest):
+    models = {"exec"}
     settings = "worker_spawn = exec"
 
     def test_worker_before_and_after_login(self):
@@ -152,6 +181,32 @@ class Exec(Walls, SystemTest):
         if harness.ROOT:
             self.assertLessEqual(set(served[0].fds()), set(BEFORE_LOGIN))
 
+    @needs_root("to write another account's oom_score_adj")
+    def test_a_score_is_never_lowered(self):
+        launcher = self.gh.helper("launcher")
+        before = scores([launcher], "oom_score_adj")[launcher]
+
+        def score_of_a_new_worker(launchers):
+            def put():                  # not in the middle of a fork
+                with open(f"/proc/{launcher.pid}/oom_score_adj", "w") as f:
+                    f.write(str(launchers))
+                time.sleep(0.05)
+                return stays()
+
+            def stays():
+                return scores([launcher], "oom_score_adj")[launcher] == launchers
+
+            self.assertTrue(eventually(put))
+            known = {p.pid for p in self.gh.process.descendants()}
+            for _ in range(3):          # one or two were waiting already
+                self.imap(tls=True)
+            new = [p for p in self.gh.process.descendants() if p.pid not in known]
+            self.assertTrue(eventually(stays), "the launcher keeps the score of a worker")
+            return set(scores(new, "oom_score_adj").values())
+
+        self.assertEqual(score_of_a_new_worker(700), {700})
+        self.assertEqual(score_of_a_new_worker(before), {max(before, 300)})
+
     @needs_root("to read memory maps")
     def test_each_worker_has_a_layout_of_its_own(self):
         before = self.gh.workers()
@@ -165,6 +220,7 @@ class Exec(Walls, SystemTest):
 
 
 class Pooled(Walls, SystemTest):
+    models = {"pool", "template"}
     imap_login = "service_count = 0"
 
     def test_pooled_worker(self):

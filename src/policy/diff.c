@@ -9,21 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "policy/code.h"
 #include "policy/eval.h"
 #include "policy/internal.h"
 
-#define LABELS_MAX 128
 #define CALLS_MAX 64
-#define NEXT (-1) /* the instruction that follows */
-
-struct code {
-	struct sock_filter insn[POLICY_INSN_MAX];
-	int jt[POLICY_INSN_MAX], jf[POLICY_INSN_MAX]; /* labels */
-	unsigned int n;
-	int at[LABELS_MAX]; /* position of a label */
-	int nlabels;
-	bool full;
-};
 
 /* What is left to check of one call. */
 struct residue {
@@ -53,40 +43,6 @@ static int
 nr_of(const struct policy_rule *r, enum policy_arch arch)
 {
 	return arch == PARCH_X86_64 ? r->nr_x86_64 : r->nr_aarch64;
-}
-
-static int
-new_label(struct code *c)
-{
-	if (c->nlabels == LABELS_MAX) {
-		c->full = true;
-		return 0;
-	}
-	return c->nlabels++;
-}
-
-static void
-emit(struct code *c, uint16_t code, uint32_t k, int jt, int jf)
-{
-	if (c->n == POLICY_INSN_MAX) {
-		c->full = true;
-		return;
-	}
-	c->insn[c->n] = (struct sock_filter){.code = code, .k = k};
-	c->jt[c->n] = jt;
-	c->jf[c->n++] = jf;
-}
-
-static void
-emit_load(struct code *c, size_t offset)
-{
-	emit(c, BPF_LD | BPF_W | BPF_ABS, (uint32_t)offset, NEXT, NEXT);
-}
-
-static void
-emit_test(struct code *c, uint16_t op, uint32_t k, int jt, int jf)
-{
-	emit(c, (uint16_t)(BPF_JMP | op | BPF_K), k, jt, jf);
 }
 
 static size_t
@@ -122,7 +78,7 @@ ret_label(struct job *j, uint32_t value)
 		return 0;
 	}
 	j->rets[j->nrets].value = value;
-	j->rets[j->nrets].label = new_label(&j->c);
+	j->rets[j->nrets].label = code_label(&j->c);
 	return j->rets[j->nrets++].label;
 }
 
@@ -156,15 +112,15 @@ emit_masked(struct code *c, const struct policy_cond *cond, bool upper_known, in
 	uint64_t mask = cond_mask(cond), v = cond->values[0];
 
 	if (mask >> 32 != 0 && !upper_known) {
-		emit_load(c, word_offset(cond->arg, true));
+		code_load(c, word_offset(cond->arg, true));
 		if (mask >> 32 != UINT32_MAX)
-			emit(c, BPF_ALU | BPF_AND | BPF_K, (uint32_t)(mask >> 32), NEXT, NEXT);
-		emit_test(c, BPF_JEQ, (uint32_t)(v >> 32), NEXT, no);
+			code_emit(c, BPF_ALU | BPF_AND | BPF_K, (uint32_t)(mask >> 32), CODE_NEXT, CODE_NEXT);
+		code_test(c, BPF_JEQ, (uint32_t)(v >> 32), CODE_NEXT, no);
 	}
-	emit_load(c, word_offset(cond->arg, false));
+	code_load(c, word_offset(cond->arg, false));
 	if ((uint32_t)mask != UINT32_MAX)
-		emit(c, BPF_ALU | BPF_AND | BPF_K, (uint32_t)mask, NEXT, NEXT);
-	emit_test(c, BPF_JEQ, (uint32_t)v, NEXT, no);
+		code_emit(c, BPF_ALU | BPF_AND | BPF_K, (uint32_t)mask, CODE_NEXT, CODE_NEXT);
+	code_test(c, BPF_JEQ, (uint32_t)v, CODE_NEXT, no);
 }
 
 /* Ranges below 2^32, rising: to yes or no. */
@@ -175,12 +131,12 @@ emit_low_ranges(struct code *c, const struct range *r, int n, int yes, int no)
 		bool last = i == n - 1;
 
 		if (r[i].first == r[i].last) {
-			emit_test(c, BPF_JEQ, (uint32_t)r[i].first, yes, last ? no : NEXT);
+			code_test(c, BPF_JEQ, (uint32_t)r[i].first, yes, last ? no : CODE_NEXT);
 			continue;
 		}
 		if (r[i].first != 0)
-			emit_test(c, BPF_JGE, (uint32_t)r[i].first, NEXT, no);
-		emit_test(c, BPF_JGT, (uint32_t)r[i].last, last ? no : NEXT, yes);
+			code_test(c, BPF_JGE, (uint32_t)r[i].first, CODE_NEXT, no);
+		code_test(c, BPF_JGT, (uint32_t)r[i].last, last ? no : CODE_NEXT, yes);
 	}
 }
 
@@ -190,7 +146,7 @@ emit_cond(struct job *j, int nr, const struct policy_cond *cond, int no)
 {
 	bool upper_known = upper_is_zero(j, nr, cond->arg);
 	struct range r[POLICY_VALUES_MAX];
-	int n = cond_ranges(cond, r), yes = new_label(&j->c);
+	int n = cond_ranges(cond, r), yes = code_label(&j->c);
 	uint32_t upper;
 
 	if (n == -1) {
@@ -203,10 +159,10 @@ emit_cond(struct job *j, int nr, const struct policy_cond *cond, int no)
 		if (r[i].first >> 32 != upper || r[i].last >> 32 != upper)
 			return false;
 	if (!upper_known) {
-		emit_load(&j->c, word_offset(cond->arg, true));
-		emit_test(&j->c, BPF_JEQ, upper, NEXT, no);
+		code_load(&j->c, word_offset(cond->arg, true));
+		code_test(&j->c, BPF_JEQ, upper, CODE_NEXT, no);
 	}
-	emit_load(&j->c, word_offset(cond->arg, false));
+	code_load(&j->c, word_offset(cond->arg, false));
 	emit_low_ranges(&j->c, r, n, yes, no);
 	j->c.at[yes] = (int)j->c.n;
 	return true;
@@ -221,7 +177,7 @@ emit_block(struct job *j, const struct residue *res)
 	j->c.at[res->label] = (int)j->c.n;
 	for (unsigned int i = 0; i < res->nrules; i++) {
 		const struct policy_rule *r = &res->rules[i];
-		int no = i + 1 == res->nrules ? none : new_label(&j->c);
+		int no = i + 1 == res->nrules ? none : code_label(&j->c);
 		int yes = ret_label(j, action_ret(r->action, r->err));
 
 		for (unsigned int k = 0; k < r->nconds; k++) {
@@ -233,7 +189,7 @@ emit_block(struct job *j, const struct residue *res)
 			diag_hint(j->d, "compare values below 2^32, or the same in both policies");
 			return -1;
 		}
-		emit(&j->c, BPF_JMP | BPF_JA, 0, yes, yes);
+		code_emit(&j->c, BPF_JMP | BPF_JA, 0, yes, yes);
 		if (no != none)
 			j->c.at[no] = (int)j->c.n;
 	}
@@ -336,12 +292,12 @@ generate(struct job *j)
 			if (same_block(&j->res[i], &j->res[k]))
 				j->res[i].label = j->res[k].label;
 		if (j->res[i].label == -1)
-			j->res[i].label = new_label(&j->c);
+			j->res[i].label = code_label(&j->c);
 	}
-	emit_load(&j->c, offsetof(struct seccomp_data, nr));
+	code_load(&j->c, offsetof(struct seccomp_data, nr));
 	for (unsigned int i = 0; i < j->nres; i++)
-		emit_test(&j->c, BPF_JEQ, (uint32_t)j->res[i].nr, j->res[i].label,
-		    i + 1 == j->nres ? none : NEXT);
+		code_test(&j->c, BPF_JEQ, (uint32_t)j->res[i].nr, j->res[i].label,
+		    i + 1 == j->nres ? none : CODE_NEXT);
 	for (unsigned int i = 0; i < j->nres; i++) {
 		bool done = j->res[i].nrules == 0;
 
@@ -352,129 +308,8 @@ generate(struct job *j)
 	}
 	for (unsigned int i = 0; i < j->nrets; i++) {
 		j->c.at[j->rets[i].label] = (int)j->c.n;
-		emit(&j->c, BPF_RET | BPF_K, j->rets[i].value, NEXT, NEXT);
+		code_emit(&j->c, BPF_RET | BPF_K, j->rets[i].value, CODE_NEXT, CODE_NEXT);
 	}
-	return 0;
-}
-
-static bool
-is_jump_to_next(const struct code *c, unsigned int pc)
-{
-	return c->insn[pc].code == (BPF_JMP | BPF_JA) && c->at[c->jt[pc]] == (int)pc + 1;
-}
-
-/* Jumps that lead to a plain jump go on to where that one leads. */
-static int
-follow(const struct code *c, int label)
-{
-	int steps = 0;
-
-	while (label != NEXT && c->insn[c->at[label]].code == (BPF_JMP | BPF_JA) &&
-	    steps++ < LABELS_MAX)
-		label = c->jt[c->at[label]];
-	return label;
-}
-
-static void
-remove_insn(struct code *c, unsigned int pc)
-{
-	unsigned int rest = c->n - pc - 1;
-
-	memmove(&c->insn[pc], &c->insn[pc + 1], rest * sizeof(c->insn[0]));
-	memmove(&c->jt[pc], &c->jt[pc + 1], rest * sizeof(c->jt[0]));
-	memmove(&c->jf[pc], &c->jf[pc + 1], rest * sizeof(c->jf[0]));
-	c->n--;
-	for (int i = 0; i < c->nlabels; i++)
-		if (c->at[i] > (int)pc)
-			c->at[i]--;
-}
-
-static bool
-is_target(const struct code *c, unsigned int pc)
-{
-	for (unsigned int i = 0; i < c->n; i++) {
-		if (BPF_CLASS(c->insn[i].code) != BPF_JMP)
-			continue;
-		if ((c->jt[i] != NEXT && c->at[c->jt[i]] == (int)pc) ||
-		    (c->jf[i] != NEXT && c->at[c->jf[i]] == (int)pc))
-			return true;
-	}
-	return false;
-}
-
-/* A comparison whose both ways leave it never reaches the jump behind it. */
-static bool
-reached_from_above(const struct code *c, unsigned int pc)
-{
-	const struct sock_filter *above = &c->insn[pc - 1];
-
-	if (BPF_CLASS(above->code) == BPF_RET || above->code == (BPF_JMP | BPF_JA))
-		return false;
-	if (BPF_CLASS(above->code) != BPF_JMP)
-		return true;
-	return c->jt[pc - 1] == NEXT || c->jf[pc - 1] == NEXT;
-}
-
-/* A comparison that falls through into a plain jump takes over its target. */
-static void
-shorten(struct code *c)
-{
-	for (unsigned int pc = 0; pc < c->n; pc++) {
-		if (BPF_CLASS(c->insn[pc].code) != BPF_JMP)
-			continue;
-		c->jt[pc] = follow(c, c->jt[pc]);
-		c->jf[pc] = follow(c, c->jf[pc]);
-		if (c->insn[pc].code == (BPF_JMP | BPF_JA) || pc + 1 == c->n ||
-		    c->insn[pc + 1].code != (BPF_JMP | BPF_JA))
-			continue;
-		if (c->jt[pc] == NEXT)
-			c->jt[pc] = c->jt[pc + 1];
-		if (c->jf[pc] == NEXT)
-			c->jf[pc] = c->jf[pc + 1];
-	}
-	for (unsigned int pc = c->n; pc-- > 1;)
-		if (is_jump_to_next(c, pc) ||
-		    (c->insn[pc].code == (BPF_JMP | BPF_JA) && !is_target(c, pc) &&
-			!reached_from_above(c, pc)))
-			remove_insn(c, pc);
-}
-
-static int
-offset_of(const struct code *c, unsigned int pc, int label)
-{
-	return label == NEXT ? 0 : c->at[label] - (int)pc - 1;
-}
-
-/* Labels become distances. */
-static int
-assemble(struct job *j, struct policy_bpf *out)
-{
-	struct code *c = &j->c;
-	bool far = c->full;
-
-	for (unsigned int pc = 0; pc < c->n && !far; pc++) {
-		int t = offset_of(c, pc, c->jt[pc]), f = offset_of(c, pc, c->jf[pc]);
-
-		if (BPF_CLASS(c->insn[pc].code) != BPF_JMP)
-			continue;
-		far = t < 0 || f < 0;
-		if (c->insn[pc].code == (BPF_JMP | BPF_JA)) {
-			c->insn[pc].k = (uint32_t)t;
-			continue;
-		}
-		far = far || t > 255 || f > 255;
-		c->insn[pc].jt = (uint8_t)t;
-		c->insn[pc].jf = (uint8_t)f;
-	}
-	if (!far)
-		out->insn = malloc(c->n * sizeof(c->insn[0]));
-	if (out->insn == NULL) {
-		diag_set(j->d, j->to->file, 0, 0, "the difference between %s and %s is too large",
-		    j->from->name, j->to->name);
-		return -1;
-	}
-	memcpy(out->insn, c->insn, c->n * sizeof(c->insn[0]));
-	out->n = c->n;
 	return 0;
 }
 
@@ -499,10 +334,10 @@ policy_diff_with(const struct policy *from, const struct policy_bpf *from_bpf,
 	collect(j, pt);
 	if (!j->c.full && generate(j) == -1)
 		goto out;
-	if (!j->c.full)
-		shorten(&j->c);
-	if (assemble(j, out) == 0 && policy_bpf_finish(to, out, d) == 0 &&
-	    policy_prove(stack, 2, to, arch, d) == 0)
+	if (!code_assemble(&j->c, out))
+		diag_set(d, to->file, 0, 0, "the difference between %s and %s is too large",
+		    from->name, to->name);
+	else if (policy_bpf_finish(to, out, d) == 0 && policy_prove(stack, 2, to, arch, d) == 0)
 		rv = 0;
 out:
 	if (rv == -1)

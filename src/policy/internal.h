@@ -171,7 +171,7 @@ unsigned int policy_alternatives(const struct policy_cond *c,
 /* Length checked, fingerprint filled in. */
 int policy_bpf_finish(const struct policy *p, struct policy_bpf *out, struct diag *d);
 
-/* ---- diff.c ---- */
+/* ---- diff.c (code.h has its instructions) ---- */
 /* policy_compile_diff with `from` compiled already and the chain checked. */
 int policy_diff_with(const struct policy *from, const struct policy_bpf *from_bpf,
     const struct policy *to, enum policy_arch arch, struct policy_bpf *out, struct diag *d);

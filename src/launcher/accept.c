@@ -307,7 +307,8 @@ serve(struct listener *l, struct worker *w, int fd, const struct sockaddr_storag
 	memcpy(c->session, info.session, sizeof(c->session));
 	if (make_ends(&e) && tell_peers(&info, &e) && tell_worker(&info, &e, w)) {
 		account(c, w, now);
-	} else if (errno == EAGAIN || errno == EPIPE || errno == ECONNRESET) {
+	} else if (errno == EAGAIN || errno == ETOOMANYREFS || errno == EPIPE ||
+	    errno == ECONNRESET) {
 		/* Whoever has heard of it sees its channel end. */
 		conns_remove(c);
 		hold(l, fd, peer, now);

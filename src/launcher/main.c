@@ -9,6 +9,7 @@
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sysexits.h>
 #include <time.h>
@@ -22,6 +23,8 @@
 #include "launcher/launcher.h"
 
 #define EVENTS 64
+#define FDS_SPARE 32    /* of a pooled worker: its fixed ones, and a message's */
+#define FDS_PER_CONN 4
 #define TICK_MS 1000
 #define FAST_TICK_MS 50 /* while somebody is being stopped */
 
@@ -148,6 +151,26 @@ loop(void)
 	}
 }
 
+/* A pooled worker that could not receive one more descriptor would take it for a broken
+ * message, and all its sessions would end: never more connections than descriptors. */
+static void
+limit_clients(enum service s)
+{
+	struct service_settings *set = &lr.service[s].set;
+	struct rlimit l;
+	rlim_t most;
+
+	if (set->model != MODEL_POOLED || getrlimit(RLIMIT_NOFILE, &l) == -1)
+		return;
+	most = l.rlim_max > FDS_SPARE + FDS_PER_CONN ? (l.rlim_max - FDS_SPARE) / FDS_PER_CONN : 1;
+	if (set->client_limit <= most)
+		return;
+	log_warnx("%s-login: client_limit %u is more than the limit of open files (%llu) has room for: "
+	    "%u", service_name(s), set->client_limit, (unsigned long long)l.rlim_max,
+	    (unsigned int)most);
+	set->client_limit = (uint32_t)most;
+}
+
 static void
 read_settings(void)
 {
@@ -158,8 +181,10 @@ read_settings(void)
 	if (len == -1 || !launcher_settings_unpack(&r, &lr.set))
 		fatalx(EX_CONFIG, "the settings from the supervisor cannot be read");
 	log_set_debug(lr.set.debug != 0);
-	for (int s = 0; s < SERVICE__MAX; s++)
+	for (int s = 0; s < SERVICE__MAX; s++) {
 		lr.service[s].set = lr.set.service[s];
+		limit_clients((enum service)s);
+	}
 }
 
 /* Everything below FD_FIRST_FREE is taken, so that what comes later never has a

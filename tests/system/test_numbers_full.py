@@ -1,5 +1,6 @@
 """process_limit, client_limit and vsz_limit reached, in each worker model."""
 
+import os
 import time
 
 import harness
@@ -235,6 +236,27 @@ class Memory:
 
     def assert_nobody_died(self):
         self.assertEqual(self.gh.find_log(r"died of signal|killed with signal|forbids"), [])
+
+
+class FewDescriptors(Model, SystemTest):
+    imap_login = "service_count = 0"
+    # Descriptors on their way are counted for each user: a launcher of another test counts.
+    settings = "mail_max_userip_connections = 0" + "\ndefault_login_user = 64611" * harness.ROOT
+    started = False
+
+    def test_sessions_are_not_lost_to_one_connection_too_many(self):
+        """client_limit is what the limit of open files has room for: here 56 instead of 1000."""
+        script = os.path.join(self.gh.dir, "few")
+        with open(script, "w") as f:
+            f.write(f"#!/bin/sh\nulimit -n 256\nexec {self.gh.program} \"$@\"\n")
+        os.chmod(script, 0o755)
+        self.gh.program = script
+        self.gh.start()
+        self.gh.wait_log(r"client_limit 1000 is more than the limit of open files \(256\)")
+        sessions = [self.logged_in() for _ in range(60)]
+        waiting = [self.imap() for _ in range(40)]
+        for c in sessions + waiting:
+            self.assertTrue(c.command("NOOP")[1].startswith("OK"))
 
 
 class MemoryPooled(Memory, Model, SystemTest):

@@ -49,24 +49,13 @@ oci_rule(FILE *f, const struct policy_rule *r, bool *first)
 	} while (i < r->nconds);
 }
 
-/* For config.json.  Who takes the seccomp object alone ignores it, as the
- * specification wants of whatever a runtime does not know. */
-static void
-oci_process(FILE *f, const struct policy *p)
-{
-	if (p->oom_need != NEED_OFF)
-		fprintf(f, ",\n  \"process\": {\"oomScoreAdj\": %u}", p->oom_score);
-}
-
 void
 policy_export_oci(FILE *f, const struct policy *p)
 {
 	bool first = true;
 
 	if (p->seccomp == NEED_OFF) {
-		fprintf(f, "{\"defaultAction\": \"SCMP_ACT_ALLOW\"");
-		oci_process(f, p);
-		fprintf(f, "}\n");
+		fprintf(f, "{\"defaultAction\": \"SCMP_ACT_ALLOW\"}\n");
 		return;
 	}
 	if (p->def == PACT_ERRNO)
@@ -78,9 +67,7 @@ policy_export_oci(FILE *f, const struct policy *p)
 		   "  \"syscalls\": [");
 	for (unsigned int i = 0; i < p->nrules; i++)
 		oci_rule(f, &p->rules[i], &first);
-	fprintf(f, "\n  ]");
-	oci_process(f, p);
-	fprintf(f, "\n}\n");
+	fprintf(f, "\n  ]\n}\n");
 }
 
 static void

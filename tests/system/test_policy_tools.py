@@ -622,8 +622,6 @@ class Export(Tools):
             with self.subTest(policy=name):
                 profile = json.loads(self.call("export", "--oci", name).out)
                 validator.validate(profile)
-                self.assertEqual(profile.get("process"), {"oomScoreAdj": 300} if name in
-                                 ("template", "login", "tls-proxy", "pool") else None)
                 if name == "supervisor":
                     self.assertEqual(profile, {"defaultAction": "SCMP_ACT_ALLOW"})
                     continue

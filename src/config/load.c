@@ -48,7 +48,7 @@ config_defaults(struct config *c)
 		.auth_timeout_ms = 30000,
 		.handoff_timeout_ms = 90000},
 	    .ssl_session_lifetime_ms = 1800000,
-	    .ssl_max_signature_rate = 1000,
+	    .ssl_max_signature_rate = 5000,
 	    .default_process_limit = 100,
 	    .default_client_limit = 1000,
 	    .default_vsz_limit = 256ull << 20,

@@ -331,7 +331,9 @@ auth_lost(struct session *s)
 	s->owed = NO_NONE;
 	if (s->phase == SP_CLOSE || s->phase == SP_END)
 		return;
-	if (s->handshaking) {
+	/* In a handshake there is no way to tell.  In the clear a mail process may have
+	 * the client by now: into its session nothing is said. */
+	if (s->handshaking || (s->phase == SP_HANDOFF && s->ssl == NULL)) {
 		session_end(s, "Auth client gone");
 		return;
 	}

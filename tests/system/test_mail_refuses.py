@@ -4,6 +4,7 @@ a scripted auth server and mail process: what Dovecot shows only now and then.""
 
 import os
 import re
+import signal
 import socket
 import struct
 import threading
@@ -18,7 +19,8 @@ LATE = "NO [UNAVAILABLE] said late"
 
 
 class Scripted:
-    """Says OK to every AUTH; .verdicts are of the mail process, one for a login: "in", or the
+    """Says OK to every AUTH; .verdicts are of the mail process, one for a login: "in" ("unsaid":
+    without a word to the auth client), or the
     seconds between status 1 and the NO (None: it never comes).  .reload() changes the auth
     server's pid, as a reload of Dovecot does."""
 
@@ -61,6 +63,10 @@ class Scripted:
             client.setblocking(True)
             verdict = self.verdicts.pop(0)
             tag = data[REQUEST:].split(b"\0")[1][1:]
+            if verdict == "unsaid":
+                with client:
+                    self.session(client, tag)
+                return
             if verdict != "in" and self.reload_at_refusal:
                 self.spid += 1
             conn.sendall(data[:4] + struct.pack("<Ii", 0 if verdict == "in" else 1, 4242))
@@ -142,6 +148,16 @@ class Refuses(unittest.TestCase):
         self.assertRegex(said, re.escape("a NO [UNAVAILABLE] Internal error occurred.")
                          + ".*\r\n\\* BYE Internal error occurred.")
         self.gh.wait_log("Mail process refused the login and left its answer open", 20, mark)
+
+
+    def test_nothing_is_said_into_a_session(self):
+        """In the clear the mail process has the client's socket: an auth client that dies before
+        it has told so ends no login, and no NO or BYE comes between that one's words."""
+        self.other.verdicts[:] = ["unsaid"]
+        with harness.Imap(self.gh.server("imap"), source=self.gh.address) as c:
+            self.assertEqual("OK Logged in", c.login())
+            self.gh.helper("auth").kill(signal.SIGKILL)
+            self.assert_in_step(c)
 
 
 class RefusesExec(Refuses):

@@ -2,6 +2,7 @@
 """What the death of each process costs, while logins run."""
 
 import signal
+import socket
 import threading
 import time
 
@@ -256,9 +257,10 @@ class Guessing(SystemTest):
 
     def worker_of(self, client):
         """The one whose client socket is the other end of this client's."""
-        port = f":{client.sock.getsockname()[1]:04X}"
+        ends = [socket.inet_aton(ip)[::-1].hex().upper() + f":{port:04X}"
+                for ip, port in (client.sock.getpeername(), client.sock.getsockname())]
         with open("/proc/net/tcp") as f:
-            inode = next(w[9] for w in map(str.split, f) if w[2].endswith(port) and w[9] != "0")
+            inode = next(w[9] for w in map(str.split, f) if w[1:3] == ends and w[9] != "0")
         return next(w for w in self.gh.logins()
                     if w.fds().get(3) == f"socket:[{inode}]" and not may_fork(w))
 

@@ -190,16 +190,25 @@ bool request_was_last(const struct conn *c);
  * that was its last attempt). */
 void request_fail(struct conn *c, const struct auth_failure *f);
 void request_temp_fail(struct conn *c, enum auth_outcome outcome);
+void conn_timeout(struct timer *t);
+
+/* For verdict.c and again.c: AUTH on server s; false: it did not go out. */
+bool request_submit(struct conn *c, struct server *s, const uint8_t *data, size_t len);
+/* All that has been said is in creds, and goes to the next server. */
+void request_await_server(struct conn *c);
+/* The auth server no longer has to do with it. */
+void request_unbind(struct conn *c, bool cancel);
+void request_creds_wipe(struct conn *c);
+
+/* ---- verdict.c, again.c: called by server.c, handoff.c and anvil.c --------- */
+
+void conns_answer(struct server *s, struct auth_line *l);
 /* Everything allows it: AUTH_OK. */
 void request_granted(struct conn *c);
 /* The login was lost on its way (status 1, or the auth server is gone): say the
  * same again to a new server, if there is one and the words are at hand.
  * result: HANDOFF_RES to give otherwise.  False: impossible, nothing was done. */
 bool request_retry(struct conn *c, uint8_t result);
-void conn_timeout(struct timer *t);
-
-/* called by server.c */
-void conns_answer(struct server *s, struct auth_line *l);
 void conns_server_ready(bool list_changed);
 void conns_server_lost(struct server *s);
 

@@ -6,19 +6,16 @@
 #include <time.h>
 
 #include "auth/count.h"
-#include "auth/sockdir.h"
 #include "common/log.h"
 #include "common/str.h"
-
-#define RETRY_MS 5000 /* for a new auth server to greet us */
 
 static struct msgout out;
 static struct auth_cmd cmd;
 
 /* ---- the end of a request ------------------------------------------------- */
 
-static void
-creds_wipe(struct conn *c)
+void
+request_creds_wipe(struct conn *c)
 {
 	if (c->creds.len > 0)
 		explicit_bzero(c->creds.data, sizeof(c->creds.data));
@@ -27,8 +24,8 @@ creds_wipe(struct conn *c)
 }
 
 /* The auth server no longer has to do with it. */
-static void
-unbind(struct conn *c, bool cancel)
+void
+request_unbind(struct conn *c, bool cancel)
 {
 	struct server *s = c->server;
 
@@ -43,8 +40,8 @@ unbind(struct conn *c, bool cancel)
 void
 request_settle(struct conn *c, bool cancel)
 {
-	unbind(c, cancel);
-	creds_wipe(c);
+	request_unbind(c, cancel);
+	request_creds_wipe(c);
 	timer_clear(&c->timer);
 	loop_close(&c->aux);
 	explicit_bzero(c->buf, c->buf_len);
@@ -189,8 +186,8 @@ ip_fields(const struct conn *c)
 }
 
 /* AUTH on server s; false: it did not go out. */
-static bool
-submit(struct conn *c, struct server *s, const uint8_t *data, size_t len)
+bool
+request_submit(struct conn *c, struct server *s, const uint8_t *data, size_t len)
 {
 	bool sent;
 
@@ -232,7 +229,7 @@ submit(struct conn *c, struct server *s, const uint8_t *data, size_t len)
 static void
 keep(struct conn *c, const uint8_t *data, size_t len)
 {
-	creds_wipe(c);
+	request_creds_wipe(c);
 	if (len > CREDS_MAX)
 		return;
 	if (len > 0)
@@ -242,8 +239,8 @@ keep(struct conn *c, const uint8_t *data, size_t len)
 }
 
 /* All that has been said is in creds, and goes to the next server. */
-static void
-await_server(struct conn *c)
+void
+request_await_server(struct conn *c)
 {
 	c->state = CS_QUEUED;
 	c->waited = false;
@@ -280,12 +277,12 @@ request_start(struct conn *c, const char *mech, bool has_ir, const uint8_t *data
 	if (c->may_repeat)
 		keep(c, data, len);
 	if (s != NULL) {
-		if (!submit(c, s, data, len))
+		if (!request_submit(c, s, data, len))
 			request_temp_fail(c, OUT_COMM);
 		return;
 	}
 	if (c->creds.held)
-		await_server(c);
+		request_await_server(c);
 	else
 		request_temp_fail(c, OUT_COMM);
 }
@@ -298,7 +295,7 @@ no_binding(struct conn *c)
 	struct auth_failure f = {.fail = DLG_FAIL_REASON, .outcome = OUT_AUTH};
 
 	snprintf(f.text, sizeof(f.text), "Channel binding %.31s is not available.", c->binding);
-	unbind(c, true);
+	request_unbind(c, true);
 	request_fail(c, &f);
 }
 
@@ -332,7 +329,7 @@ request_continue(struct conn *c, const uint8_t *data, size_t len, const uint8_t 
 	sent = authcmd_end(&cmd) && server_send(c->server, &cmd);
 	authcmd_wipe(&cmd);
 	if (!sent) {
-		unbind(c, true);
+		request_unbind(c, true);
 		request_temp_fail(c, OUT_COMM);
 		return;
 	}
@@ -341,233 +338,7 @@ request_continue(struct conn *c, const uint8_t *data, size_t len, const uint8_t 
 	timer_set(&c->timer, c->rules.auth_timeout_ms);
 }
 
-/* ---- answers -------------------------------------------------------------- */
-
-static void
-on_cont(struct conn *c, struct auth_line *l)
-{
-	static uint8_t raw[DLG_SASL_RAW_MAX];
-	struct auth_cont cont;
-	long n = -1;
-
-	if (authline_cont(l, c->server->extended, &cont))
-		n = base64_decode(raw, sizeof(raw), cont.data, cont.len);
-	if (n < 0 || c->retry_result != 0) { /* a retry is one message, or none */
-		if (n < 0)
-			log_errx("auth server: challenge is no base64, too long or malformed");
-		unbind(c, true);
-		request_temp_fail(c, OUT_TEMP);
-		return;
-	}
-	/* Only an empty challenge, before anything was said, leaves the exchange one
-	 * client message long. */
-	creds_wipe(c);
-	c->may_repeat = c->may_repeat && c->said == 0 && n == 0;
-	timer_clear(&c->timer);
-	c->state = CS_CLIENT;
-	c->out_of_band = cont.out_of_band;
-	str_clean(c->binding, sizeof(c->binding), cont.binding, strlen(cont.binding));
-	msg_begin(&out, MSG_AUTH_CHALLENGE, c->request);
-	wr_block(&out.w, raw, (size_t)n);
-	wr_u8(&out.w, c->out_of_band);
-	wr_str(&out.w, c->binding);
-	conn_send(c, &out);
-}
-
-static void
-on_fail(struct conn *c, const struct auth_answer *a)
-{
-	struct auth_failure f;
-
-	unbind(c, false);
-	answer_failure(a, conns_settings()->hostname, time(NULL), &f);
-	if (c->state == CS_CLIENT) {
-		/* The worker is not listening for a verdict now: it hears it when the
-		 * client has answered. */
-		return;
-	}
-	request_fail(c, &f);
-}
-
-static bool
-other_socket(struct conn *c, const struct auth_answer *a)
-{
-	if (a->postlogin_socket[0] == '\0')
-		return true;
-	/* Not to use it could skip what it is there for: no login instead. */
-	if (!sockdir_name_ok(a->postlogin_socket)) {
-		log_errx("postlogin_socket must be a plain name in login_socket_dir");
-		return false;
-	}
-	str_copy(c->socket, sizeof(c->socket), a->postlogin_socket);
-	return true;
-}
-
-static void
-on_ok(struct conn *c, const struct auth_answer *a)
-{
-	const struct auth_settings *set = conns_settings();
-	struct auth_failure f;
-
-	timer_clear(&c->timer);
-	c->server_serial = c->server->serial;
-	if (answer_refusal(a, c->info.service, c->mech.name, &f)) {
-		if (a->proxy)
-			log_errx("auth server wants a proxied login, which is not supported");
-		unbind(c, false);
-		request_fail(c, &f);
-		return;
-	}
-	if (a->bad || a->user[0] == '\0' || !other_socket(c, a)) {
-		if (a->bad || a->user[0] == '\0')
-			log_errx("auth server: OK without a usable user name");
-		unbind(c, true);
-		request_temp_fail(c, OUT_TEMP);
-		return;
-	}
-	if (c->retry_result == 0)
-		c->successes++;
-	if (set->anvil_socket[0] != '\0' && c->rules.mail_max_userip_connections > 0 &&
-	    c->retry_result == 0)
-		anvil_start(c);
-	else
-		request_granted(c);
-}
-
-void
-request_granted(struct conn *c)
-{
-	timer_clear(&c->timer);
-	c->state = CS_GRANTED;
-	msg_begin(&out, MSG_AUTH_OK, c->request);
-	wr_str(&out.w, c->user);
-	wr_u8(&out.w, c->retry_result == 1);
-	conn_send(c, &out);
-}
-
-void
-conns_answer(struct server *s, struct auth_line *l)
-{
-	struct conn *c = conn_by_auth_id(s, l->id);
-	struct auth_answer a;
-
-	/* Unknown, cancelled or answered twice: it crossed our CANCEL, or is none of
-	 * our business. */
-	if (c == NULL || (c->state != CS_AUTH && (c->state != CS_CLIENT || l->verb != AV_FAIL)))
-		return;
-	if (l->verb == AV_CONT) {
-		on_cont(c, l);
-		return;
-	}
-	answer_read(l, &a, c->rules.login_log_format_elements);
-	str_copy(c->user, sizeof(c->user), a.user);
-	str_copy(c->original_user, sizeof(c->original_user), a.original_user);
-	str_copy(c->auth_user, sizeof(c->auth_user), a.auth_user);
-	str_copy(c->passdb, sizeof(c->passdb), a.passdb);
-	if (l->verb == AV_OK)
-		on_ok(c, &a);
-	else
-		on_fail(c, &a);
-	explicit_bzero(&a, sizeof(a));
-}
-
-/* ---- when servers come and go --------------------------------------------- */
-
-/* The login that a mail process did not accept once more: all of it is in creds. */
-static void
-repeat(struct conn *c)
-{
-	struct server *s = server_current();
-	bool held = c->creds.held, sent = false;
-
-	if (s != NULL && held && s->serial != c->server_serial) {
-		c->has_ir = c->said > 0;
-		sent = submit(c, s, c->creds.data, c->creds.len);
-	}
-	if (!sent)
-		handoff_failed(c, c->retry_result);
-	else
-		creds_wipe(c); /* there is no third time */
-}
-
-bool
-request_retry(struct conn *c, uint8_t result)
-{
-	struct server *s = server_current();
-
-	/* In any case: a reload must not be found out by one client after the other. */
-	if (s != NULL && s->serial == c->server_serial)
-		server_probe();
-	if (c->retry_result != 0 || !c->creds.held)
-		return false;
-	c->retry_result = result;
-	unbind(c, false);
-	c->state = CS_RETRY;
-	timer_set(&c->timer, RETRY_MS);
-	if (s != NULL && s->serial != c->server_serial)
-		repeat(c);
-	return true;
-}
-
-void
-conns_server_ready(bool list_changed)
-{
-	struct server *s = server_current();
-
-	for (struct conn *c = conns_first(); c != NULL; c = conns_after(c)) {
-		if (c->state == CS_RETRY) {
-			repeat(c);
-		} else if (c->state == CS_QUEUED && s != NULL) {
-			if (!submit(c, s, c->creds.data, c->creds.len))
-				request_temp_fail(c, OUT_COMM);
-		}
-		if (c->state != CS_OVER && (list_changed || !c->ready_sent))
-			conn_send_ready(c);
-	}
-}
-
-/* A server that went away with a request under way: what the client has said is at
- * hand and is said to the next one.  Once: it may be what a server dies of. */
-static void
-ask_again(struct conn *c)
-{
-	struct server *next = server_current();
-
-	unbind(c, false);
-	if (!c->creds.held || c->asked_again || c->retry_result != 0) {
-		request_temp_fail(c, OUT_COMM);
-		return;
-	}
-	c->asked_again = true;
-	c->has_ir = c->said > 0;
-	if (next == NULL)
-		await_server(c);
-	else if (!submit(c, next, c->creds.data, c->creds.len)) /* it was a retired one */
-		request_temp_fail(c, OUT_COMM);
-}
-
-void
-conns_server_lost(struct server *s)
-{
-	for (struct conn *c = conns_first(); c != NULL; c = conns_after(c)) {
-		if (c->server != s)
-			continue;
-		switch (c->state) {
-		case CS_AUTH:
-			ask_again(c);
-			break;
-		case CS_LIMIT:
-			unbind(c, false);
-			request_temp_fail(c, OUT_COMM);
-			break;
-		default:
-			/* CS_CLIENT, CS_GRANTED: found out by the next message.  CS_HANDOFF:
-			 * the mail process's verdict is on its way. */
-			c->server = NULL;
-			break;
-		}
-	}
-}
+/* ---- time --------------------------------------------------------------- */
 
 void
 conn_timeout(struct timer *t)
@@ -580,7 +351,7 @@ conn_timeout(struct timer *t)
 	case CS_QUEUED:
 	case CS_AUTH:
 		if (c->waited) {
-			unbind(c, true);
+			request_unbind(c, true);
 			request_temp_fail(c, OUT_COMM);
 			break;
 		}

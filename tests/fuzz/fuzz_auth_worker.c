@@ -3,7 +3,7 @@
  * machine, with real sockets around it.  Input: steps of one byte of kind, two
  * bytes of length (little-endian) and that many bytes.
  */
-/* SRC: src/auth/table.c src/auth/conn.c src/auth/request.c src/auth/handoff.c src/auth/anvil.c src/auth/connlog.c src/auth/clientid.c src/auth/count.c src/ipc/stats.c src/auth/lograte.c src/auth/logfmt.c src/auth/logmod.c src/ipc/logvar.c src/auth/answer.c src/auth/loginreq.c src/auth/line.c src/auth/sockdir.c src/auth/loop.c src/auth/peers.c src/ipc/msg.c src/ipc/codec.c src/ipc/conn.c src/common/log.c src/common/str.c src/ipc/blocks.c src/ipc/rules.c */
+/* SRC: src/auth/table.c src/auth/conn.c src/auth/request.c src/auth/verdict.c src/auth/again.c src/auth/handoff.c src/auth/anvil.c src/auth/connlog.c src/auth/clientid.c src/auth/count.c src/ipc/stats.c src/auth/lograte.c src/auth/logfmt.c src/auth/logmod.c src/ipc/logvar.c src/auth/answer.c src/auth/loginreq.c src/auth/line.c src/auth/sockdir.c src/auth/loop.c src/auth/peers.c src/ipc/msg.c src/ipc/codec.c src/ipc/conn.c src/common/log.c src/common/str.c src/ipc/blocks.c src/ipc/rules.c */
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>

@@ -2,7 +2,7 @@
  * The auth client without its process: real sockets in a directory of our own,
  * the auth server, the mail process and the workers played by hand.
  */
-/* SRC: src/auth/table.c src/auth/conn.c src/auth/request.c src/auth/handoff.c src/auth/anvil.c src/auth/connlog.c src/auth/clientid.c src/auth/count.c src/ipc/stats.c src/auth/lograte.c src/auth/logfmt.c src/auth/logmod.c src/ipc/logvar.c src/auth/answer.c src/auth/loginreq.c src/auth/line.c src/auth/server.c src/auth/sockdir.c src/auth/loop.c src/auth/peers.c src/ipc/msg.c src/ipc/codec.c src/ipc/conn.c src/common/log.c src/common/str.c src/ipc/blocks.c src/ipc/rules.c */
+/* SRC: src/auth/table.c src/auth/conn.c src/auth/request.c src/auth/verdict.c src/auth/again.c src/auth/handoff.c src/auth/anvil.c src/auth/connlog.c src/auth/clientid.c src/auth/count.c src/ipc/stats.c src/auth/lograte.c src/auth/logfmt.c src/auth/logmod.c src/ipc/logvar.c src/auth/answer.c src/auth/loginreq.c src/auth/line.c src/auth/server.c src/auth/sockdir.c src/auth/loop.c src/auth/peers.c src/ipc/msg.c src/ipc/codec.c src/ipc/conn.c src/common/log.c src/common/str.c src/ipc/blocks.c src/ipc/rules.c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

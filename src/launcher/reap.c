@@ -76,6 +76,9 @@ conn_gone(struct conn *c, int code, int status, uint64_t now)
 static void
 remember(pid_t pid, int code, int status)
 {
+	for (unsigned int i = 0; i < UNKNOWN_MAX; i++)
+		if (unknown[i].pid == pid)
+			unknown[i].pid = 0; /* another, long ago */
 	unknown[next_unknown].pid = pid;
 	unknown[next_unknown].code = code;
 	unknown[next_unknown].status = status;
@@ -85,12 +88,18 @@ remember(pid_t pid, int code, int status)
 bool
 reap_take_unknown(pid_t pid, int *code, int *status)
 {
+	siginfo_t si;
+
 	for (unsigned int i = 0; i < UNKNOWN_MAX; i++) {
 		if (unknown[i].pid != pid)
 			continue;
 		unknown[i].pid = 0;
-		*code = unknown[i].code;
-		*status = unknown[i].status;
+		memset(&si, 0, sizeof(si));
+		/* A child with this number: it is another's, used again. */
+		if (waitid(P_PID, (id_t)pid, &si, WEXITED | WNOHANG) == 0 && si.si_pid == 0)
+			return false;
+		*code = si.si_pid != 0 ? si.si_code : unknown[i].code;
+		*status = si.si_pid != 0 ? si.si_status : unknown[i].status;
 		return true;
 	}
 	return false;

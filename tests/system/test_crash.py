@@ -3,6 +3,7 @@
 
 import signal
 import socket
+import subprocess
 import threading
 import time
 
@@ -49,6 +50,12 @@ class Storm:
 
     def good(self, since=0.0):
         return [r for r in self.results if r[2].startswith("OK") and r[0] >= since]
+
+
+def number_of(process):
+    """Its PID as its own PID namespace has it; None if it is gone."""
+    numbers = process.status().get("NSpid")
+    return int(numbers.split()[-1]) if numbers else None
 
 
 class Crash(SystemTest):
@@ -120,6 +127,35 @@ class Crash(SystemTest):
         c.rest(20)
         self.assert_serves()
         self.assertEqual(self.gh.templates("imap"), old)
+
+    def in_launchers_pids(self, script):
+        """A shell among the launcher's processes; what it says."""
+        return subprocess.run(["nsenter", "-t", str(self.gh.helper("launcher").pid), "-p", "--",
+                               "sh", "-c", script],
+                              check=True, capture_output=True, text=True, timeout=60).stdout
+
+    @harness.needs_root("to enter a PID namespace")
+    def test_a_number_that_is_used_again(self):
+        """A worker is not taken for dead because somebody with its number once crashed."""
+        self.assert_serves()
+        old = self.gh.templates("imap")
+        mark = self.gh.mark()
+        # An orphan that nobody has told the launcher of, which has to reap it.
+        number = int(self.in_launchers_pids(
+            "sh -c 'echo $$; exec >/dev/null 2>&1; sleep 0.2; kill -SEGV $$' & "))
+        launcher = self.gh.helper("launcher")
+        self.assertTrue(eventually(lambda: number not in
+                                   [number_of(p) for p in launcher.descendants()]))
+        before = self.gh.workers()
+        self.in_launchers_pids(f"echo {number - 1} >/proc/sys/kernel/ns_last_pid")
+        c = self.imap(tls=True)
+        worker = self.new_workers(before)[0]
+        self.assertEqual(number_of(worker), number)
+        self.assertTrue(c.login().startswith("OK"))
+        self.assertEqual(self.gh.templates("imap"), old)
+        self.assertEqual(self.gh.find_log(r"killed with signal|died of signal", mark), [])
+        worker.kill(signal.SIGSEGV)     # it is known for what it is
+        self.gh.wait_log(r"killed with signal 11", 20, mark)
 
     @harness.needs_root("to read memory maps")
     def test_new_template_has_a_new_layout(self):

@@ -151,13 +151,15 @@ $(PUPPET): $(call obj_of,gatehouse-login) $(B)/obj/build_id.o tests/lib/puppet.c
 	$(Q)$(CC) $(BASE) -MF $(B)/puppet/puppet.d -Wno-missing-prototypes $(CPPFLAGS) $(CFLAGS) $(LINK_static) $(LDBASE) \
 	  -Wl,--wrap=single_serve $(LDFLAGS) -o $@ $(filter %.o %.c,$^) $(gatehouse-login_LIBS)
 
-# The signer whose signatures go wrong on demand (tests/lib/faulty_sign.c).
+# The signer whose signatures go wrong on demand (tests/lib/faulty_sign.c), and that
+# lacks memory on demand (tests/lib/lacking_memory.c).
 FAULTY := $(B)/faulty/gatehouse-keys
-$(FAULTY): $(call obj_of,gatehouse-keys) $(B)/obj/build_id.o $(B)/obj/lib/faulty_sign.o
+$(FAULTY): $(call obj_of,gatehouse-keys) $(B)/obj/build_id.o $(B)/obj/lib/faulty_sign.o \
+  $(B)/obj/lib/lacking_memory.o
 	@mkdir -p $(@D)
 	$(if $(Q),@echo "  TEST  faulty")
-	$(Q)$(CC) $(CFLAGS) $(LINK_static) $(LDBASE) $(LDFLAGS) -Wl,--wrap=EVP_DigestSign -o $@ $^ \
-	  $(gatehouse-keys_LIBS)
+	$(Q)$(CC) $(CFLAGS) $(LINK_static) $(LDBASE) $(LDFLAGS) -Wl,--wrap=EVP_DigestSign \
+	  -Wl,--wrap=msg_write -o $@ $^ $(gatehouse-keys_LIBS)
 unit: $(UNIT) $(PUPPET) $(FAULTY)
 
 # ---- Fuzz targets -------------------------------------------------------------

@@ -286,9 +286,8 @@ peer_tell_auth(uint32_t conn)
 	msg_begin(&out, MSG_CONN_TLS, conn);
 	if (msg_write(auth.fd, &out) == 0)
 		return true;
-	if (errno == EAGAIN) {
-		loop_want_write(auth.fd, 1);
-		return false;
-	}
-	return true; /* gone: its end is read in a moment */
+	if (errno == EPIPE || errno == ECONNRESET)
+		return true; /* gone: its end is read in a moment */
+	loop_want_write(auth.fd, 1); /* no room in its queue, or no memory */
+	return false;
 }

@@ -23,7 +23,7 @@ void peers_collect_keys(unsigned int nkeys);
 /* Behind it: parse each and answer KEY_INFO. */
 void peers_answer_keys(void);
 
-/* CONN_TLS for this connection.  False: the auth client's queue is full; its
+/* CONN_TLS for this connection.  False: there is no room for it, or no memory; its
  * readiness will call channels_flush.  True also when there is no auth client:
  * the connection is then refused by whoever misses it. */
 bool peer_tell_auth(uint32_t conn);

@@ -9,4 +9,9 @@
 
 #define FAULT_WORDS "turn one bit:"
 
+/* lacking_memory.c, with --wrap=msg_write and in that program only: so many times there
+ * is no memory to tell the auth client of the connection with this number. */
+#define LACKING_CONN 7777
+#define LACKING_TIMES 3
+
 #endif

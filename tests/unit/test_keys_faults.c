@@ -1,6 +1,7 @@
 /*
  * gatehouse-keys behind its real filters on a machine that makes faults (linked with
  * tests/lib/faulty_sign.c): no faulty signature leaves, and the next one is good.
+ * And on one that lacks memory for a moment.
  */
 /* SRC: tests/lib/signer_driver.c src/policy/lex.c src/policy/names.c src/policy/consts.c src/policy/syscalls.c src/policy/cond.c src/policy/parse.c src/policy/parse_layers.c src/policy/parse_rule.c src/policy/check.c src/policy/load.c src/policy/relate.c src/policy/compile.c src/policy/diff.c src/policy/code.c src/policy/prove.c src/policy/points.c src/policy/eval.c src/common/diag.c src/common/str.c src/common/log.c src/ipc/filters.c src/ipc/msg.c src/ipc/codec.c src/ipc/conn.c src/ipc/settings.c src/ipc/blocks.c src/ipc/rules.c */
 /* LIBS: -lseccomp -lcrypto */
@@ -172,12 +173,27 @@ said_seldom(void **state)
 	stop(&s);
 }
 
+/* What the auth client does not hear of costs the client his login: it waits. */
+static void
+no_memory_to_tell(void **state)
+{
+	struct signer s;
+
+	(void)state;
+	begin(&s);
+	s.next_conn = LACKING_CONN;
+	assert_int_equal(handshake(&s, &kinds[0], -1), 0);
+	assert_int_equal(handshake(&s, &kinds[0], -1), 0);
+	stop(&s);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(no_faulty_signature_leaves),
 	    cmocka_unit_test(said_seldom),
+	    cmocka_unit_test(no_memory_to_tell),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -45,7 +45,7 @@ static const struct field service_fields[] = {
     U32(service_settings, service_count), U32(service_settings, client_limit),
     U32(service_settings, process_limit), U32(service_settings, process_min_avail),
     U64(service_settings, vsz_limit), U16(service_settings, oom_score),
-    U32(service_settings, idle_kill_ms),
+    U32(service_settings, nofile), U32(service_settings, idle_kill_ms),
     U32(service_settings, template_max_uses), U32(service_settings, template_max_age_ms)};
 
 static const struct field launcher_fields[] = {U8(launcher_settings, tell_pids),

@@ -82,6 +82,7 @@ struct service_settings {
 	uint32_t process_min_avail;
 	uint64_t vsz_limit; /* bytes */
 	uint16_t oom_score; /* workers' oom_score_adj is at least this; OOM_SCORE_INHERIT: as it is */
+	uint32_t nofile; /* of a worker's policy; 0: none of its own */
 	uint32_t idle_kill_ms;
 	uint32_t template_max_uses;
 	uint32_t template_max_age_ms;

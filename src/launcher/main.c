@@ -162,6 +162,8 @@ limit_clients(enum service s)
 
 	if (set->model != MODEL_POOLED || getrlimit(RLIMIT_NOFILE, &l) == -1)
 		return;
+	if (set->nofile != 0 && set->nofile < l.rlim_max)
+		l.rlim_max = set->nofile; /* it takes that itself */
 	most = l.rlim_max > FDS_SPARE + FDS_PER_CONN ? (l.rlim_max - FDS_SPARE) / FDS_PER_CONN : 1;
 	if (set->client_limit <= most)
 		return;

@@ -99,6 +99,16 @@ softened(const struct config *c, enum layer l, enum layer_need need)
 	return need == NEED_REQUIRED && (c->confine_optional >> l & 1) != 0 ? NEED_OPTIONAL : need;
 }
 
+/* 0: the policy has no limit of descriptors. */
+static uint32_t
+nofile_of(const struct policy *pol)
+{
+	for (unsigned int i = 0; i < pol->nlimits; i++)
+		if (strcmp(pol->limits[i].name, "nofile") == 0 && pol->limits[i].value <= UINT32_MAX)
+			return (uint32_t)pol->limits[i].value;
+	return 0;
+}
+
 static void
 late_plan_from(const struct config *c, const struct policy *pol, struct late_plan *late)
 {
@@ -107,9 +117,7 @@ late_plan_from(const struct config *c, const struct policy *pol, struct late_pla
 	late->landlock_unix_dir = pol->root == PROOT_SOCKETS;
 	late->mdwe = (uint8_t)softened(c, LAYER_MDWE, pol->mdwe);
 	late->seccomp = (uint8_t)pol->seccomp;
-	for (unsigned int i = 0; i < pol->nlimits; i++)
-		if (strcmp(pol->limits[i].name, "nofile") == 0 && pol->limits[i].value <= UINT32_MAX)
-			late->nofile = (uint32_t)pol->limits[i].value;
+	late->nofile = nofile_of(pol);
 }
 
 static struct sock_fprog
@@ -222,15 +230,17 @@ plan_worker_policy(uint8_t model)
 	return of[model];
 }
 
-/* The launcher gives workers their scores, as their policies say. */
+/* The launcher gives workers their scores, as their policies say, and no more
+ * connections than these have descriptors for. */
 static void
-worker_scores(struct plan *p, struct launcher_settings *s)
+worker_bounds(struct plan *p, struct launcher_settings *s)
 {
 	for (int i = 0; i < SERVICE__MAX; i++) {
 		const struct policy *pol = &p->policies.policy[plan_worker_policy(s->service[i].model)];
 
 		s->service[i].oom_score =
 		    pol->oom_need != NEED_OFF ? (uint16_t)pol->oom_score : OOM_SCORE_INHERIT;
+		s->service[i].nofile = nofile_of(pol);
 		if (s->service[i].enabled && pol->oom_need > p->score_need)
 			p->score_need = pol->oom_need;
 	}
@@ -254,7 +264,7 @@ make_settings(struct plan *p, struct worker_settings *worker, struct diag *d)
 	if (try_all_tls_settings(c, d) == -1)
 		goto out;
 	config_to_launcher(c, &launcher);
-	worker_scores(p, &launcher);
+	worker_bounds(p, &launcher);
 	late_plan_from(c, &pol[POL_LAUNCHER], &launcher.plan);
 	launcher_settings_pack(&w, &launcher);
 	if (seal_settings(p, IMAGE_LAUNCHER, &w, d) == -1)

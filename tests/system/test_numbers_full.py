@@ -239,24 +239,44 @@ class Memory:
 
 
 class FewDescriptors(Model, SystemTest):
+    """client_limit is what a limit of 256 open files has room for: 56 instead of 1000."""
+
     imap_login = "service_count = 0"
     # Descriptors on their way are counted for each user: a launcher of another test counts.
     settings = "mail_max_userip_connections = 0" + "\ndefault_login_user = 64611" * harness.ROOT
     started = False
 
+    def setUp(self):
+        super().setUp()
+        self.gh = self.make_gatehouse()
+        self.addCleanup(self.gh.close)
+
     def test_sessions_are_not_lost_to_one_connection_too_many(self):
-        """client_limit is what the limit of open files has room for: here 56 instead of 1000."""
         script = os.path.join(self.gh.dir, "few")
         with open(script, "w") as f:
             f.write(f"#!/bin/sh\nulimit -n 256\nexec {self.gh.program} \"$@\"\n")
         os.chmod(script, 0o755)
         self.gh.program = script
+        self.assert_nobody_is_lost()
+
+    def test_nor_where_a_site_has_narrowed_the_pool(self):
+        with open(os.path.join(harness.TREE, "policy/pool.policy")) as f:
+            text = f.read()
+        self.assertIn("nofile 4096", text)
+        where = os.path.join(self.gh.dir, "site")
+        os.mkdir(where)
+        with open(os.path.join(where, "pool.policy"), "w") as f:
+            f.write(text.replace("nofile 4096", "nofile 256"))
+        self.gh.write_config(settings=f"{self.settings}\nsite_policy_dir = {where}")
+        self.assert_nobody_is_lost()
+
+    def assert_nobody_is_lost(self):
         self.gh.start()
-        self.gh.wait_log(r"client_limit 1000 is more than the limit of open files \(256\)")
         sessions = [self.logged_in() for _ in range(60)]
         waiting = [self.imap() for _ in range(40)]
         for c in sessions + waiting:
             self.assertTrue(c.command("NOOP")[1].startswith("OK"))
+        self.gh.wait_log(r"client_limit 1000 is more than the limit of open files \(256\)")
 
 
 class MemoryPooled(Memory, Model, SystemTest):

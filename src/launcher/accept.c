@@ -78,19 +78,6 @@ pause_service(enum service s, uint64_t until)
 
 /* ---- a process for it ------------------------------------------------------ */
 
-/* Auth client, signer and worker can be told: a connection that is accepted is not
- * lost between us. */
-static bool
-queues_have_room(const struct worker *w)
-{
-	struct pollfd p[] = {{.fd = lr.auth_fd, .events = POLLOUT},
-	    {.fd = lr.keys_fd, .events = POLLOUT}, {.fd = w->fd, .events = POLLOUT}};
-	const struct timespec none = {0};
-
-	/* A peer that is gone counts as having room: sending will show it. */
-	return ppoll(p, 3, &none, NULL) == 3;
-}
-
 /* Full: somebody is told to go, and his end wakes us. */
 static void
 make_room(enum service s, uint64_t now)
@@ -122,8 +109,12 @@ find_worker(enum service s, uint64_t now)
 {
 	struct service_state *st = &lr.service[s];
 	struct workers all = workers_of(s);
-	struct worker *w = ready_pick(&all);
+	struct worker *w = pick_worker(&all, now);
 
+	if (w == NULL && pick_later(&all, now)) {
+		pause_service(s, now + RETRY_MS);
+		return NULL;
+	}
 	if (w == NULL) {
 		start_another(s, now);
 		return NULL;
@@ -135,7 +126,7 @@ find_worker(enum service s, uint64_t now)
 			make_room(s, now);
 		return NULL;
 	}
-	if (!queues_have_room(w)) {
+	if (!pick_queues(w)) {
 		pause_service(s, now + RETRY_MS);
 		return NULL;
 	}

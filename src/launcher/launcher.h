@@ -127,6 +127,16 @@ bool score_init(void);
 int score_raise(uint16_t least, int *before);
 void score_back(int before);
 
+/* pick.c */
+/* Auth client, signer and worker can be told: a connection that is accepted is not
+ * lost between us. */
+bool pick_queues(const struct worker *w);
+/* NULL: nobody.  A pooled worker that does not read what it is given is passed over: it
+ * keeps nobody from the others. */
+struct worker *pick_worker(const struct workers *all, uint64_t now);
+/* Nobody, because of a full queue, and that is a burst, or there is no other. */
+bool pick_later(const struct workers *all, uint64_t now);
+
 /* accept.c */
 void accept_on(struct listener *l, uint64_t now);
 /* Something changed (room, a ready worker, a peer): look at the listeners again. */

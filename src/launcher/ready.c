@@ -51,7 +51,7 @@ ready_pick(const struct workers *all)
 	for (unsigned int i = 0; i < all->n; i++) {
 		struct worker *w = &all->w[i];
 
-		if (ours(all, w) && ready_has_room(w, all->client_limit) &&
+		if (ours(all, w) && ready_has_room(w, all->client_limit) && w->full_ms == 0 &&
 		    (best == NULL || better(w, best)))
 			best = w;
 	}

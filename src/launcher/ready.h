@@ -33,6 +33,7 @@ struct worker {
 	uint32_t uses;   /* connections so far; a template: children */
 	uint32_t conns;  /* pooled: now */
 	uint64_t born_ms, idle_since, retired_ms;
+	uint64_t full_ms; /* pooled: since when its queue takes nothing more; 0: it does */
 };
 
 struct workers {

@@ -1,6 +1,7 @@
 """process_limit, client_limit and vsz_limit reached, in each worker model."""
 
 import os
+import signal
 import time
 
 import harness
@@ -236,6 +237,28 @@ class Memory:
 
     def assert_nobody_died(self):
         self.assertEqual(self.gh.find_log(r"died of signal|killed with signal|forbids"), [])
+
+
+class Stuck(Model, SystemTest):
+    settings = "mail_max_userip_connections = 0"
+    imap_login = "service_count = 0\n  process_limit = 2"
+
+    def test_a_pooled_worker_that_does_not_read_holds_up_nobody_else(self):
+        session = self.imap(tls=True)
+        self.assertTrue(session.login().startswith("OK"))
+        stuck = [p for p in self.processes() if p.argv()[1:3] == ["pool", "imap"]]
+        self.assertEqual(len(stuck), 1)
+        stuck[0].kill(signal.SIGSTOP)
+        try:
+            # Its queue has room for about a hundred.
+            clients = [self.keep(harness.LineClient(self.gh.server("imap")))
+                       for _ in range(300)]
+            self.assertTrue(clients[-1].line().startswith("* OK"))
+        finally:
+            stuck[0].kill(signal.SIGCONT)
+        for c in clients[:-1]:
+            self.assertTrue(c.line().startswith("* OK"))
+        self.assertTrue(session.command("NOOP")[1].startswith("OK"))
 
 
 class FewDescriptors(Model, SystemTest):

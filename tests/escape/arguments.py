@@ -3,9 +3,13 @@
 The pins stand here a second time, by hand, so that a mistake of the policy compiler is
 not judged by the compiler."""
 
+import concurrent.futures
+import contextlib
+
 import escape
 import judge
 
+STAGES = 4                      # gatehouses at a time
 X86 = escape.os.uname().machine == "x86_64"
 READ, WRITE, PPOLL, GETRANDOM, SECCOMP, EXIT = (
     (0, 1, 271, 318, 317, 231) if X86 else (63, 64, 73, 278, 277, 94))
@@ -48,32 +52,41 @@ def one(stage, phase, nr, args, allowed):
     return f"{nr}({order}): {r.text()}"
 
 
-def result_of(wrong, tried, row, what):
-    r = escape.Result()
-    r.verdict, r.note = ("OPEN" if wrong else "BLOCKED"), f"{tried} {what}"
-    return r, judge.Verdict(not wrong, False, "; ".join(wrong[:5]),
-                            "what the policy allows, and no more")
-
-
-def argument_rows(stage, phase):
+def argument_calls(phase):
     """SWEEP-ARG in this phase."""
-    wrong, tried = [], 0
     for nr, (args, pins) in PINS[phase].items():
         for index, allows in pins.items():
             for value in variants(args[index]):
                 varied = list(args)
                 varied[index] = value
-                tried += 1
-                wrong.append(one(stage, phase, nr, varied, allows(value)))
-    return result_of([w for w in wrong if w], tried, "SWEEP-ARG", "calls with one argument changed")
+                yield nr, varied, allows(value)
 
 
-def descriptor_rows(stage, phase):
+def descriptor_calls(phase):
     """SWEEP-FD in this phase: every number."""
-    wrong, tried = [], 0
     for nr in (READ, WRITE):
         allows = PINS[phase][nr][1][0]
         for fd in [*range(1024), -1, -100, 0x7FFFFFFF, 0x80000000]:
-            tried += 1
-            wrong.append(one(stage, phase, nr, (fd, 0, 0), allows(fd % WORD)))
-    return result_of([w for w in wrong if w], tried, "SWEEP-FD", "calls, one for each descriptor")
+            yield nr, (fd, 0, 0), allows(fd % WORD)
+
+
+def results(make_stage, phase):
+    """Name, what it is, result and judgement of each sweep.  Nearly every call ends its
+    worker, and a launcher does not start one template after the other without a pause: so
+    several gatehouses share the calls."""
+    with contextlib.ExitStack() as stack:
+        stages = [stack.enter_context(make_stage()) for _ in range(STAGES)]
+        for name, what, calls, said in (
+                ("SWEEP-ARG", "each pinned argument, changed", argument_calls,
+                 "calls with one argument changed"),
+                ("SWEEP-FD", "each descriptor number", descriptor_calls,
+                 "calls, one for each descriptor")):
+            todo = list(calls(phase))
+            with concurrent.futures.ThreadPoolExecutor(STAGES) as pool:
+                parts = [pool.submit(lambda i=i, s=s: [one(s, phase, *c) for c in todo[i::STAGES]])
+                         for i, s in enumerate(stages)]
+            wrong = [w for part in parts for w in part.result() if w]
+            r = escape.Result()
+            r.verdict, r.note = ("OPEN" if wrong else "BLOCKED"), f"{len(todo)} {said}"
+            yield name, what, r, judge.Verdict(not wrong, False, "; ".join(wrong[:5]),
+                                               "what the policy allows, and no more")
